@@ -1,0 +1,45 @@
+import type { ModelReply, ModelRequest } from '../models/model.ts'
+import type { Item, ToolCallItem, ToolResultItem } from '../items.ts'
+import type { Principal } from '../identity/principal.ts'
+
+export interface HookContext {
+  runId: string
+  agent: string
+  step: number
+  principal: Principal
+  signal: AbortSignal
+  /** Adds a `warning` event to the run. */
+  warn(code: string, message: string): void
+}
+
+/** Says no. The model or the caller reads `message`. */
+export interface Refusal {
+  refuse: { code: 'content_filter' | 'tool_refused'; message: string }
+}
+
+/**
+ * An author's own steps around the model and the tools. A hook may change what it is given by returning another value,
+ * refuse, or warn; what it throws fails the run as `internal`. Hooks may run again after a crash.
+ */
+export interface Hooks {
+  /** Before every model call. A refusal ends the run with `content_filter`. */
+  beforeModel?(
+    request: ModelRequest,
+    context: HookContext,
+  ): ModelRequest | Refusal | undefined | Promise<ModelRequest | Refusal | undefined>
+  /** After a whole reply, before it is committed. It was streamed already: it may warn or refuse, not change. */
+  afterModel?(
+    reply: { items: readonly Item[]; reply: ModelReply },
+    context: HookContext,
+  ): Refusal | undefined | Promise<Refusal | undefined>
+  /** Before a tool runs, after its arguments were checked. A refusal is the call's result (`tool_refused`). */
+  beforeTool?(
+    call: { item: ToolCallItem; input: unknown },
+    context: HookContext,
+  ): { input: unknown } | Refusal | undefined | Promise<{ input: unknown } | Refusal | undefined>
+  /** After a tool ran. May replace the text the model reads. */
+  afterTool?(
+    result: { call: ToolCallItem; result: ToolResultItem },
+    context: HookContext,
+  ): { output: string } | undefined | Promise<{ output: string } | undefined>
+}

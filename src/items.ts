@@ -1,0 +1,96 @@
+import { z } from 'zod'
+
+const textPart = z.strictObject({ type: z.literal('text'), text: z.string() })
+
+/** `url` is http(s) or a `data:` URL. */
+const imagePart = z.strictObject({
+  type: z.literal('image'),
+  url: z.string(),
+  media_type: z.string().optional(),
+})
+
+const filePart = z.strictObject({
+  type: z.literal('file'),
+  url: z.string(),
+  media_type: z.string(),
+  filename: z.string().optional(),
+})
+
+export const partSchema = z.discriminatedUnion('type', [textPart, imagePart, filePart])
+export type Part = z.infer<typeof partSchema>
+
+/** What only the provider that wrote an item understands (its own call id, a reasoning signature). Never sent to clients. */
+export const providerDataSchema = z.strictObject({
+  name: z.string(),
+  data: z.record(z.string(), z.unknown()),
+})
+export type ProviderData = z.infer<typeof providerDataSchema>
+
+export const messageItemSchema = z.strictObject({
+  type: z.literal('message'),
+  id: z.string(),
+  role: z.enum(['user', 'assistant', 'system']),
+  content: z.array(partSchema),
+  /** The text ends where a failure or a cancel cut it. */
+  partial: z.literal(true).optional(),
+  provider: providerDataSchema.optional(),
+})
+export const reasoningItemSchema = z.strictObject({
+  type: z.literal('reasoning'),
+  id: z.string(),
+  text: z.string(),
+  partial: z.literal(true).optional(),
+  provider: providerDataSchema.optional(),
+})
+export const toolCallItemSchema = z.strictObject({
+  type: z.literal('tool_call'),
+  id: z.string(),
+  call_id: z.string(),
+  name: z.string(),
+  /** The argument text exactly as the model wrote it; it need not be JSON. */
+  arguments: z.string(),
+  partial: z.literal(true).optional(),
+  provider: providerDataSchema.optional(),
+})
+export const toolResultItemSchema = z.strictObject({
+  type: z.literal('tool_result'),
+  id: z.string(),
+  call_id: z.string(),
+  /** What the model reads. */
+  output: z.string(),
+  /** Present when the call gave no normal result. `code` is one of the `tool_…` codes or `outcome_unknown`. */
+  error: z.strictObject({ code: z.string(), message: z.string() }).optional(),
+})
+
+/** One piece of content of a run. */
+export const itemSchema = z.discriminatedUnion('type', [
+  messageItemSchema,
+  reasoningItemSchema,
+  toolCallItemSchema,
+  toolResultItemSchema,
+])
+
+export type Item = z.infer<typeof itemSchema>
+export type MessageItem = z.infer<typeof messageItemSchema>
+export type ReasoningItem = z.infer<typeof reasoningItemSchema>
+export type ToolCallItem = z.infer<typeof toolCallItemSchema>
+export type ToolResultItem = z.infer<typeof toolResultItemSchema>
+
+/** An item where it stands in its run. */
+export interface PlacedItem {
+  run_id: string
+  /** From 0, without gaps, in the order the items came to be. Input items come first. */
+  position: number
+  /** The step that made it; null for input. */
+  step: number | null
+  /** Streamed by a try that was thrown away. Kept for replay, never part of history or output. */
+  void: boolean
+  item: Item
+}
+
+/** The text of a message, its other parts left out. */
+export function textOf(message: MessageItem): string {
+  let text = ''
+  for (const part of message.content) if (part.type === 'text') text += part.text
+  return text
+}
