@@ -93,6 +93,8 @@ export interface LedgerRecord {
   /** Hash of the tool's name and arguments. */
   input_hash: string
   effect: 'read' | 'idempotent' | 'write'
+  /** The approval this claim was made under; null where none was asked for. An approval allows one claim. */
+  approval_id: string | null
   /** `unknown`: it was started and nobody can say how it ended. */
   state: 'claimed' | 'committed' | 'unknown'
 }
@@ -171,6 +173,7 @@ export interface NewLedgerClaim {
   call_id: string
   input_hash: string
   effect: LedgerRecord['effect']
+  approval_id: string | null
 }
 
 /** One atomic step forward of a run by its holder. */
@@ -180,7 +183,7 @@ export interface Commit {
   events: StoredEvent[]
   /** New items; positions go on from the run's last without gaps. */
   items?: Omit<PlacedItem, 'run_id'>[]
-  /** Calls that are about to start. A claim that exists already is left as it is. */
+  /** Calls that are about to start. Where the claim exists already, it is `claimed` again under the new `approval_id`. */
   claims?: NewLedgerClaim[]
   /** Ledger rows that change: those whose results are among `items`, or whose outcome nobody knows. */
   settled?: { step: number; index: number; state: 'committed' | 'unknown' }[]
