@@ -37,8 +37,9 @@ export interface CreatedRun {
 /**
  * A cursor over one run's log. Not a listener: what is not taken waits in the log.
  *
- * Events come in order, each once; `tool.progress` comes live only. After `run.end` or `run.suspend` was taken, `ended` is
- * true and nothing follows.
+ * Events come in order, each once; `tool.progress` comes live only. After `run.end` was taken, or a `run.suspend` with
+ * nothing behind it yet, `ended` is true and nothing follows. A replay passes a suspension that is over: look at `ended`,
+ * not at the event's type.
  */
 export interface LogReader {
   readonly runId: string

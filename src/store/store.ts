@@ -202,6 +202,8 @@ export interface Commit {
     | { status: TerminalStatus; stop_reason: StopReason; error: RunError | null; output: string[] }
     /** Gives the run back: it is claimed again when its turn comes. */
     | { status: 'queued' }
+  /** Only notes that the run was rescued: `crash_count` stays. */
+  recovery?: true
   now: number
 }
 
@@ -271,7 +273,7 @@ export interface Store {
      * at `next_seq`.
      */
     claim(input: { epoch: number; definitions: Definitions; now: number }): Promise<ClaimedRun | null>
-    /** internal. All or nothing. Resets `crash_count`. A terminal end frees the conversation. */
+    /** internal. All or nothing. Resets `crash_count`, unless `recovery`. A terminal end frees the conversation. */
     commit(input: Commit): Promise<CommitOutcome>
     /** Sets `cancel` where the run is not terminal; the first cancel stands. Pending approvals are cancelled with it. */
     cancel(input: {
