@@ -1,8 +1,8 @@
 import type { LoggedEvent, RunEvent } from '../events.ts'
 import type { Principal } from '../identity/principal.ts'
-import type { Item } from '../items.ts'
+import type { Item, PlacedItem } from '../items.ts'
 import type { RunOptions, RunStatus } from '../run-state.ts'
-import type { ApprovalRecord, Page, RunRecord } from '../store/store.ts'
+import type { ApprovalRecord, ConversationRecord, Page, RunRecord } from '../store/store.ts'
 
 /** Where a new run's history comes from. Absent: nowhere, it stands alone. */
 export type ConversationRef =
@@ -107,6 +107,31 @@ export interface Approvals {
     id: string,
     decision: { decision: 'approve' | 'reject'; reason?: string; arguments?: unknown },
   ): Promise<ApprovalRecord>
+}
+
+/** What protocols may do with conversations. Ids of others are `conversation_not_found`. All errors are `AppError`. */
+export interface Conversations {
+  /** One that never expires. `key` is the name its client may call it by; `invalid_request` where it is taken. */
+  create(
+    principal: Principal,
+    input: { key?: string; metadata?: Record<string, string> },
+  ): Promise<ConversationRecord>
+  get(principal: Principal, id: string): Promise<ConversationRecord>
+  /** By the name a client chose, or by our id. Does not count as use. */
+  findSession(principal: Principal, session: string): Promise<ConversationRecord>
+  /** Newest first. */
+  list(principal: Principal, page: Page): Promise<{ data: ConversationRecord[]; has_more: boolean }>
+  /** Replaces the metadata. */
+  update(principal: Principal, id: string, metadata: Record<string, string>): Promise<ConversationRecord>
+  items(
+    principal: Principal,
+    id: string,
+    page: Page & { order: 'asc' | 'desc' },
+  ): Promise<{ data: PlacedItem[]; has_more: boolean }>
+  /** Messages of users and assistants. */
+  countMessages(principal: Principal, id: string): Promise<number>
+  /** Cancels its open runs, then removes it with everything that belongs to it. */
+  delete(principal: Principal, id: string): Promise<void>
 }
 
 /** Every event of a reader until the stream's end, for callers off the hot path. Detaches as `server` when left early. */
