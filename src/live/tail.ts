@@ -12,7 +12,10 @@ export interface Tail {
   end(): number
   /** Absolute position of the first entry with seq > `after`. Only where `firstSeq() <= after + 1`. */
   positionAfter(after: number): number
-  /** The entry at an absolute position; undefined when it is not held (too old, or not there yet). */
+  /**
+   * The entry at an absolute position; undefined when it is not held. Below `start()` it is too old, or the position is of an
+   * attempt before: the reader looks into the store. Otherwise it is not there yet, or was void.
+   */
   at(position: number): RunEvent | undefined
   /** Absolute position of the oldest entry held. */
   start(): number
