@@ -1,0 +1,134 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { AppError } from '../../errors.ts'
+import type { AppErrorOptions, ErrorCode } from '../../errors.ts'
+
+/** How much of what a provider said is kept for the log. */
+const keptChars = 2048
+
+export interface FailedResponse {
+  status: number
+  headers: IncomingHttpHeaders
+  /** As far as it was read. */
+  body: string
+  /** Milliseconds since 1970, to read a `retry-after` that is a date. */
+  now: number
+}
+
+/** The error of a response whose status is not 2xx. What the provider said is only in its cause. */
+export function errorFromResponse(response: FailedResponse): AppError {
+  const { status, body } = response
+  const fault = describe(parseError(body), body)
+  const verdict = judge(status, fault)
+  return new AppError(verdict.code, {
+    ...verdict.options,
+    retryAfterMs: readRetryAfter(response.headers, response.now),
+    cause: new Error(`status ${status}: ${body.slice(0, keptChars)}`),
+  })
+}
+
+/** The error that a provider reports within a stream, or in a body whose status was 200. */
+export function errorFromBody(error: unknown): AppError {
+  const text = (typeof error === 'string' ? error : JSON.stringify(error)) ?? ''
+  const fault = describe(error, text)
+  const verdict = judge(fault.status ?? 500, fault)
+  return new AppError(verdict.code, {
+    ...verdict.options,
+    cause: new Error(`error in the stream: ${text.slice(0, keptChars)}`),
+  })
+}
+
+/** The error of a connection that could not be made, or broke. */
+export function errorFromNetwork(cause: Error): AppError {
+  return new AppError('model_unavailable', { cause })
+}
+
+interface Fault {
+  /** Codes and types in lower case, one string. */
+  code: string
+  /** Everything that was said, in lower case. */
+  text: string
+  /** Where the code is a number, or a status is told. */
+  status: number | undefined
+}
+
+interface Verdict {
+  code: ErrorCode
+  options?: AppErrorOptions
+}
+
+function judge(status: number, fault: Fault): Verdict {
+  if (isTooLong(status, fault)) return { code: 'context_length_exceeded' }
+  if (contentCodes.test(fault.code)) return { code: 'content_filter' }
+  if (quotaCodes.test(fault.code) || status === 402) {
+    return { code: 'model_rate_limited', options: { retryable: false } }
+  }
+  if (fault.status === undefined && status >= 500) return byCode(fault.code)
+  return byStatus(status)
+}
+
+const contentCodes = /content_filter|content_policy|responsibleaipolicy|data_inspection_failed/
+const quotaCodes = /insufficient_quota|insufficient_balance|billing_hard_limit/
+const lengthCodes = /context_length_exceeded|context_window_exceeded|exceed_context_size/
+const lengthTexts =
+  /maximum context length|context length|context window|context size|too many tokens|prompt is too long|input is too long/
+
+function isTooLong(status: number, fault: Fault): boolean {
+  if (lengthCodes.test(fault.code)) return true
+  return (status === 400 || status === 413 || status === 422) && lengthTexts.test(fault.text)
+}
+
+function byCode(code: string): Verdict {
+  if (/rate_limit|too_many_requests/.test(code)) return { code: 'model_rate_limited' }
+  if (/invalid_api_key|authentication|permission/.test(code)) return { code: 'model_auth_failed' }
+  if (/invalid_request|badrequest|not_found/.test(code)) return { code: 'model_refused' }
+  return { code: 'model_unavailable' }
+}
+
+function byStatus(status: number): Verdict {
+  if (status === 401 || status === 403) return { code: 'model_auth_failed' }
+  if (status === 408) return { code: 'model_timeout' }
+  if (status === 429) return { code: 'model_rate_limited' }
+  if (status === 409 || status === 425 || status >= 500) return { code: 'model_unavailable' }
+  return { code: 'model_refused' }
+}
+
+function parseError(body: string): unknown {
+  try {
+    const value: unknown = JSON.parse(body)
+    const first: unknown = Array.isArray(value) ? value[0] : value
+    return (typeof first === 'object' && first !== null && 'error' in first && first.error) || first
+  } catch (error) {
+    if (error instanceof SyntaxError) return body
+    throw error
+  }
+}
+
+function describe(error: unknown, body: string): Fault {
+  const text = body.toLowerCase()
+  if (typeof error !== 'object' || error === null) return { code: '', text, status: undefined }
+  const { code, type, status, innererror } = error as Record<string, unknown>
+  const codes = [code, type, status, inner(innererror)].filter((part) => typeof part === 'string')
+  const told = [code, status].find((part) => typeof part === 'number' && part >= 400 && part < 600)
+  return { code: codes.join(' ').toLowerCase(), text, status: typeof told === 'number' ? told : undefined }
+}
+
+/** Azure tells what its filter found one level below. */
+function inner(value: unknown): unknown {
+  return typeof value === 'object' && value !== null && 'code' in value ? value.code : undefined
+}
+
+/** Milliseconds from `retry-after-ms`, or `retry-after` in seconds or as an HTTP date (RFC 9110, 10.2.3). */
+export function readRetryAfter(headers: IncomingHttpHeaders, now: number): number | undefined {
+  const exact = toNumber(headers['retry-after-ms'])
+  if (exact !== undefined) return exact
+  const header = headers['retry-after']
+  const seconds = toNumber(header)
+  if (seconds !== undefined) return Math.round(seconds * 1000)
+  const date = header === undefined ? Number.NaN : Date.parse(header)
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+}
+
+function toNumber(header: string | string[] | undefined): number | undefined {
+  if (typeof header !== 'string' || !/^\s*\d+(\.\d+)?\s*$/.test(header)) return undefined
+  return Number(header)
+}
