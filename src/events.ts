@@ -106,8 +106,8 @@ export const toolEndSchema = z.strictObject({
   type: z.literal('tool.end'),
   call_id: z.string(),
   item_id: itemId,
-  /** What the model reads: the item's output, for readers. A log that is replayed gets it from the item. */
-  output: z.string().optional(),
+  /** What the model reads. Stored with the item only. */
+  output: z.string(),
   error: runErrorSchema.optional(),
   duration_ms: z.number(),
 })

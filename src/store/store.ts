@@ -253,6 +253,8 @@ export interface Store {
   readonly location: string
 
   readonly nodes: {
+    /** False on an embedded engine: its lock is the lease, and holds as long as the process has it. */
+    readonly leaseExpires: boolean
     /**
      * internal. Takes a lease for this node and returns its epoch, above every one before. Embedded: voids all others at
      * once and fails with `store_unavailable` while another process executes on the same file.

@@ -11,10 +11,11 @@ type Delta = 'text.delta' | 'reasoning.delta' | 'tool.input'
 type BlockEnd = 'text.end' | 'reasoning.end'
 
 /**
- * An event as it is stored: content left out. `tool.call` gets name, call id and arguments back from its item; blocks get
- * their deltas back from item and cuts. Everything else is stored as it is.
+ * An event as it is stored: content left out. `tool.call` gets name, call id and arguments back from its item, `tool.end`
+ * its output; blocks get their deltas back from item and cuts. Everything else is stored as it is.
  */
 export type StoredEvent =
-  | Exclude<LoggedEvent, { type: Delta | BlockEnd | 'tool.call' }>
+  | Exclude<LoggedEvent, { type: Delta | BlockEnd | 'tool.call' | 'tool.end' }>
+  | Omit<EventOf<'tool.end'>, 'output'>
   | (EventOf<BlockEnd> & { cuts: Cuts })
   | { seq: number; type: 'tool.call'; item_id: string; partial?: true; cuts: Cuts }

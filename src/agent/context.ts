@@ -1,0 +1,124 @@
+import type { Clock } from '../clock.ts'
+import type { ApprovalRequest, EventDraft, PendingCall, ToolProgressEvent } from '../events.ts'
+import type { Principal } from '../identity/principal.ts'
+import type { Item, PlacedItem } from '../items.ts'
+import type { Logger } from '../logger.ts'
+import type { Model } from '../models/model.ts'
+import type { RunError, RunOptions, StopReason, TerminalStatus, Usage } from '../run-state.ts'
+import type { Agent } from './agent.ts'
+import type { ToolEffect } from './tool.ts'
+
+/** A tool call's place in the ledger, and whether it was started before. */
+export interface CallRecord {
+  step: number
+  index: number
+  call_id: string
+  state: 'claimed' | 'committed' | 'unknown'
+  approval_id: string | null
+}
+
+/** A decision that was asked for about a call. */
+export interface CallApproval {
+  id: string
+  call_id: string
+  /** What was shown to the person. */
+  arguments: unknown
+  reason: 'policy' | 'outcome_unknown'
+  status: 'pending' | 'approved' | 'rejected' | 'expired' | 'cancelled'
+  decision: { by: string; reason?: string; arguments?: unknown } | null
+}
+
+/** A new item, before the log gives it its position. */
+export interface NewItem {
+  step: number
+  void: boolean
+  item: Item
+}
+
+export type RunOutcome =
+  | {
+      status: 'suspended'
+      approvals: (ApprovalRequest & { created_at: number; expires_at_ms: number | null })[]
+      pending_calls: PendingCall[]
+    }
+  | { status: TerminalStatus; stop_reason: StopReason; error: RunError | null; output: string[] }
+  | { status: 'queued' }
+
+/** What becomes durable together. Its events are visible to readers once it is. */
+export interface Batch {
+  events?: EventDraft[]
+  items?: NewItem[]
+  claims?: {
+    step: number
+    index: number
+    call_id: string
+    input_hash: string
+    effect: ToolEffect
+    approval_id: string | null
+  }[]
+  settled?: { step: number; index: number; state: 'committed' | 'unknown' }[]
+  usage?: Usage
+  steps?: number
+  plan?: string
+  agent?: string
+  end?: RunOutcome
+  recovery?: true
+}
+
+/** The loop's way into the run log. */
+export interface StepLog {
+  /** Makes a tail event visible at once. It becomes durable with the next commit. */
+  emit(draft: EventDraft): void
+  /** Shows live progress; kept nowhere. */
+  progress(event: ToolProgressEvent): void
+  /** Adds to whatever is committed next: events and items that nobody waits for. */
+  defer(batch: Pick<Batch, 'events' | 'items' | 'settled'>): void
+  /**
+   * Resolves once the batch is durable and visible. Batches of the same moment share a transaction. Rejects with an
+   * `Interruption` when the run is no longer ours (`fenced`) or was cancelled; what was visible stays with the log, which
+   * takes it into the commit that ends the run.
+   */
+  commit(batch: Batch): Promise<void>
+}
+
+export type InterruptionReason = 'cancelled' | 'fenced' | 'timeout' | 'drain'
+
+/** Why a run stops where it is. Not an error of anybody. */
+export class Interruption extends Error {
+  readonly reason: InterruptionReason
+  constructor(reason: InterruptionReason) {
+    super(`run interrupted: ${reason}`)
+    this.name = 'Interruption'
+    this.reason = reason
+  }
+}
+
+/** Everything a run's loop works with. One per attempt. */
+export interface RunContext {
+  readonly runId: string
+  readonly agent: Agent
+  readonly model: Model
+  readonly options: RunOptions
+  readonly principal: Principal
+  readonly conversationId: string | null
+  readonly attempt: number
+  /** The last holder died: what it was streaming is lost. */
+  readonly rescued: boolean
+  /** The agent is not the one the run began with. */
+  readonly agentChanged: boolean
+  /** What earlier runs said, oldest first. Read when first needed. */
+  history(): Promise<readonly PlacedItem[]>
+  /** The run's own items so far, by position. Grows as batches are committed. */
+  readonly items: readonly PlacedItem[]
+  /** Ledger and the latest approvals of earlier attempts, by call id. Empty on a first attempt. */
+  readonly calls: ReadonlyMap<string, CallRecord>
+  readonly approvals: ReadonlyMap<string, CallApproval>
+  /** Totals of the attempts before this one, then kept up by the loop. */
+  usage: Usage
+  steps: number
+  readonly log: StepLog
+  /** Fires with an `Interruption` as its reason. */
+  readonly signal: AbortSignal
+  readonly clock: Clock
+  readonly logger: Logger
+}

@@ -1,0 +1,146 @@
+import type { RunError } from '../run-state.ts'
+import type { CallPlan } from './call-plan.ts'
+import { approvalContext } from './call-plan.ts'
+import type { RunContext } from './context.ts'
+import type { ToolContext } from './tool.ts'
+
+export type ToolOutcome =
+  | { kind: 'result'; output: string; error?: RunError; settled: 'committed' | 'unknown' }
+  /** The run was interrupted and the tool did not end within its second. */
+  | { kind: 'lost' }
+
+/** How long a tool may go on after its signal fired because the run was interrupted. */
+const graceMs = 1_000
+const maxErrorChars = 2_000
+
+type Plan = Extract<CallPlan, { kind: 'run' }>
+type Ending =
+  { ended: 'value'; value: unknown } | { ended: 'thrown'; error: unknown } | { ended: 'timeout' | 'lost' }
+
+/**
+ * Runs one tool. Whatever it does, throwing, hanging or answering with too much, comes back as a result the model can
+ * read. A `write` whose end we did not see is `outcome_unknown`, so that the model is not invited to repeat it.
+ */
+export async function executeTool(context: RunContext, plan: Plan): Promise<ToolOutcome> {
+  const ending = await settle(context, plan)
+  switch (ending.ended) {
+    case 'value':
+      return succeed(plan, ending.value)
+    case 'thrown':
+      return fail(context, plan, ending.error)
+    case 'timeout':
+      return timedOut(plan)
+    case 'lost':
+      return { kind: 'lost' }
+    default:
+      return ending satisfies never
+  }
+}
+
+/** Resolves with the first of: the tool's end, its timeout, a second after the run was interrupted. */
+function settle(context: RunContext, plan: Plan): Promise<Ending> {
+  const { clock } = context
+  const controller = new AbortController()
+  return new Promise((resolve) => {
+    const forgets: (() => void)[] = []
+    const end = (ending: Ending) => {
+      for (const forget of forgets) forget()
+      resolve(ending)
+    }
+    const interrupt = () => {
+      controller.abort(context.signal.reason)
+      forgets.push(clock.after(graceMs, () => end({ ended: 'lost' })))
+    }
+    forgets.push(
+      clock.after(plan.tool.timeoutMs, () => {
+        controller.abort(new DOMException('The tool took too long.', 'TimeoutError'))
+        end({ ended: context.signal.aborted ? 'lost' : 'timeout' })
+      }),
+    )
+    context.signal.addEventListener('abort', interrupt)
+    forgets.push(() => context.signal.removeEventListener('abort', interrupt))
+    if (context.signal.aborted) interrupt()
+    call(plan, toolContext(context, { plan, signal: controller.signal })).then(
+      (value) => end({ ended: 'value', value }),
+      // A tool that gives up because the run was interrupted has told us nothing of what it did before.
+      (error: unknown) => end(context.signal.aborted ? { ended: 'lost' } : { ended: 'thrown', error }),
+    )
+  })
+}
+
+async function call(plan: Plan, context: ToolContext): Promise<unknown> {
+  return plan.tool.execute(plan.input, context)
+}
+
+function toolContext(context: RunContext, input: { plan: Plan; signal: AbortSignal }): ToolContext {
+  const { plan, signal } = input
+  const { call_id } = plan.call
+  return {
+    ...approvalContext(context),
+    signal,
+    idempotencyKey: `${context.runId}-${plan.step}-${plan.index}`,
+    callId: call_id,
+    progress: (progress) => {
+      if (!signal.aborted) context.log.progress({ type: 'tool.progress', call_id, ...progress })
+    },
+    log: (message, fields) =>
+      context.logger.info({ ...fields, tool: plan.tool.name, call_id, run_id: context.runId }, message),
+  }
+}
+
+function succeed(plan: Plan, value: unknown): ToolOutcome {
+  let output: string
+  try {
+    output = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
+  } catch {
+    // A result that has no JSON (a cycle, a bigint) is the tool's fault; it did run.
+    const message = 'The tool ran, but its result cannot be written as JSON.'
+    return {
+      kind: 'result',
+      output: `Error: ${message}`,
+      error: { code: 'tool_failed', message },
+      settled: 'committed',
+    }
+  }
+  return { kind: 'result', output: cut(output, plan.tool.maxOutputChars), settled: 'committed' }
+}
+
+function fail(context: RunContext, plan: Plan, error: unknown): ToolOutcome {
+  context.logger.warn({ err: error, tool: plan.tool.name, run_id: context.runId }, 'tool failed')
+  const text = error instanceof Error ? error.message : String(error)
+  // The text is the tool author's word to the model; the event carries only the code's own.
+  const output = `Error: ${cut(text || 'The tool failed.', maxErrorChars)}`
+  return {
+    kind: 'result',
+    output,
+    error: { code: 'tool_failed', message: 'The tool failed.' },
+    settled: 'committed',
+  }
+}
+
+function timedOut(plan: Plan): ToolOutcome {
+  const seconds = plan.tool.timeoutMs / 1000
+  if (plan.tool.effect === 'write') {
+    const message = `No answer within ${seconds} s. Whether the call took effect is not known: do not repeat it before you have checked.`
+    return {
+      kind: 'result',
+      output: message,
+      error: { code: 'outcome_unknown', message },
+      settled: 'unknown',
+    }
+  }
+  const message = `No answer within ${seconds} s.`
+  return {
+    kind: 'result',
+    output: `Error: ${message}`,
+    error: { code: 'tool_timeout', message },
+    settled: 'committed',
+  }
+}
+
+/** Keeps the beginning and says how much is missing. Never ends in half a character. */
+function cut(text: string, maxChars: number): string {
+  if (text.length <= maxChars) return text
+  const kept = text.slice(0, maxChars).replace(/[\uD800-\uDBFF]$/, '')
+  return `${kept}\n[cut: ${text.length - kept.length} of ${text.length} characters are missing]`
+}

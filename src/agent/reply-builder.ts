@@ -1,0 +1,199 @@
+import { createId } from '../ids.ts'
+import type { Item, MessageItem, ReasoningItem, ToolCallItem } from '../items.ts'
+import type { ModelPart } from '../models/model.ts'
+import type { StepLog } from './context.ts'
+
+/**
+ * Turns the parts of one reply into events, as they arrive, and into items. `push` runs once per token: it allocates one
+ * event and appends to one string.
+ */
+export interface ReplyBuilder {
+  push(part: ModelPart): void
+  /** Closes what is open. The items of the reply, in the order they began. */
+  finish(): Item[]
+  /** Closes what is open as partial. The same items, cut where the reply was cut. */
+  abandon(): Item[]
+  /** Whether anything but `step.start` was shown. */
+  streamed(): boolean
+}
+
+interface ProseBlock {
+  kind: 'text' | 'reasoning'
+  id: string
+  text: string
+  done: boolean
+  partial: boolean
+  providerData: Record<string, unknown> | undefined
+}
+interface CallBlock {
+  kind: 'call'
+  id: string
+  callId: string
+  name: string
+  text: string
+  done: boolean
+  partial: boolean
+  providerData: Record<string, unknown> | undefined
+}
+type Block = ProseBlock | CallBlock
+
+interface State {
+  log: StepLog
+  provider: string
+  blocks: Block[]
+  open: ProseBlock | undefined
+  calls: Map<number, CallBlock>
+}
+
+export function createReplyBuilder(input: { log: StepLog; provider: string }): ReplyBuilder {
+  const state: State = { ...input, blocks: [], open: undefined, calls: new Map() }
+  return {
+    push: (part) => push(state, part),
+    finish: () => close(state, false),
+    abandon: () => close(state, true),
+    streamed: () => state.blocks.length > 0,
+  }
+}
+
+function push(state: State, part: ModelPart): void {
+  switch (part.type) {
+    case 'text':
+    case 'reasoning':
+      return pushProse(state, part.type, part.delta)
+    case 'text_end':
+    case 'reasoning_end':
+      return endProse(state, part.type === 'text_end' ? 'text' : 'reasoning', part.providerData)
+    case 'tool_call':
+      return startCall(state, part)
+    case 'tool_input':
+      return pushInput(state, part.index, part.delta)
+    default:
+      return part satisfies never
+  }
+}
+
+function pushProse(state: State, kind: 'text' | 'reasoning', delta: string): void {
+  if (delta === '') return
+  const { log } = state
+  let block = state.open
+  if (block?.kind !== kind) {
+    closeProse(state, false)
+    block = { kind, id: createId('item'), text: '', done: false, partial: false, providerData: undefined }
+    state.open = block
+    state.blocks.push(block)
+    log.emit(
+      kind === 'text'
+        ? { type: 'text.start', item_id: block.id }
+        : { type: 'reasoning.start', item_id: block.id },
+    )
+  }
+  block.text += delta
+  log.emit(
+    kind === 'text'
+      ? { type: 'text.delta', item_id: block.id, delta }
+      : { type: 'reasoning.delta', item_id: block.id, delta },
+  )
+}
+
+function endProse(state: State, kind: 'text' | 'reasoning', data: Record<string, unknown> | undefined): void {
+  // The end of a block that was closed by another kind, or was never opened, may still bring its data (a signature).
+  const block = state.blocks.findLast((one): one is ProseBlock => one.kind === kind)
+  if (block && data) block.providerData = data
+  if (state.open?.kind === kind) closeProse(state, false)
+}
+
+function closeProse(state: State, partial: boolean): void {
+  const block = state.open
+  if (!block) return
+  state.open = undefined
+  block.done = true
+  block.partial = partial
+  state.log.emit({
+    type: block.kind === 'text' ? 'text.end' : 'reasoning.end',
+    item_id: block.id,
+    ...(partial ? { partial: true as const } : {}),
+  })
+}
+
+function startCall(state: State, part: Extract<ModelPart, { type: 'tool_call' }>): void {
+  if (state.calls.has(part.index)) return
+  closeProse(state, false)
+  const block: CallBlock = {
+    kind: 'call',
+    id: createId('item'),
+    callId: createId('call'),
+    name: part.name,
+    text: '',
+    done: false,
+    partial: false,
+    providerData: part.providerData,
+  }
+  state.calls.set(part.index, block)
+  state.blocks.push(block)
+  state.log.emit({ type: 'tool.start', item_id: block.id, call_id: block.callId, name: block.name })
+}
+
+function pushInput(state: State, index: number, delta: string): void {
+  const block = state.calls.get(index)
+  if (!block || delta === '') return
+  block.text += delta
+  state.log.emit({ type: 'tool.input', item_id: block.id, delta })
+}
+
+function close(state: State, partial: boolean): Item[] {
+  closeProse(state, partial)
+  for (const block of state.blocks) {
+    if (block.kind !== 'call' || block.done) continue
+    block.done = true
+    block.partial = partial
+    state.log.emit({
+      type: 'tool.call',
+      item_id: block.id,
+      call_id: block.callId,
+      name: block.name,
+      arguments: parseArguments(block.text),
+      ...(partial ? { partial: true as const } : {}),
+    })
+  }
+  return state.blocks.map((block) => toItem(block, state.provider))
+}
+
+/** The arguments as JSON where they are JSON, else as the text they are. No arguments at all are an empty object. */
+export function parseArguments(text: string): unknown {
+  if (text.trim() === '') return {}
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+function toItem(block: Block, provider: string): Item {
+  const rest = {
+    ...(block.partial ? { partial: true as const } : {}),
+    ...(block.providerData ? { provider: { name: provider, data: block.providerData } } : {}),
+  }
+  if (block.kind === 'call') {
+    const call: ToolCallItem = {
+      type: 'tool_call',
+      id: block.id,
+      call_id: block.callId,
+      name: block.name,
+      arguments: block.text,
+      ...rest,
+    }
+    return call
+  }
+  if (block.kind === 'reasoning') {
+    const reasoning: ReasoningItem = { type: 'reasoning', id: block.id, text: block.text, ...rest }
+    return reasoning
+  }
+  const message: MessageItem = {
+    type: 'message',
+    id: block.id,
+    role: 'assistant',
+    content: [{ type: 'text', text: block.text }],
+    ...rest,
+  }
+  return message
+}

@@ -1,0 +1,107 @@
+import type { Batch, RunOutcome } from '../agent/context.ts'
+import { Interruption } from '../agent/context.ts'
+import { AppError } from '../errors.ts'
+import type { EventDraft } from '../events.ts'
+import type { Logger } from '../logger.ts'
+import type { RunError, StopReason, TerminalStatus, Usage } from '../run-state.ts'
+import type { RunRecord } from '../store/store.ts'
+import type { LogWriter } from './log-writer.ts'
+
+interface Ending {
+  log: LogWriter
+  run: RunRecord
+  usage: Usage
+  steps: number
+}
+
+/**
+ * Ends a run whose loop threw, or gives it back. A cancel that comes in at the same moment wins. Throws only when nothing
+ * could be written; another attempt then finds the run where it is.
+ */
+export async function endInterrupted(
+  ending: Ending,
+  input: { error: unknown; logger: Logger },
+): Promise<void> {
+  const { error, logger } = input
+  try {
+    if (error instanceof Interruption) return await endInterruption(ending, error)
+    const failure = AppError.from(error)
+    if (failure.code === 'store_unavailable') throw failure
+    logFailure(logger, failure)
+    await end(ending, failed(failure))
+  } catch (second) {
+    // The run was cancelled, or taken from us, while we were writing its end.
+    if (second instanceof Interruption && second !== error) return endInterruption(ending, second)
+    throw second
+  }
+}
+
+async function endInterruption(ending: Ending, interruption: Interruption): Promise<void> {
+  switch (interruption.reason) {
+    case 'fenced':
+      return
+    case 'cancelled':
+      return end(ending, cancelled)
+    case 'timeout':
+      return end(ending, failed(new AppError('run_timeout')))
+    case 'drain':
+      return release(ending)
+    default:
+      return interruption.reason satisfies never
+  }
+}
+
+interface Final {
+  status: TerminalStatus
+  stopReason: StopReason
+  error: RunError
+}
+
+const cancelled: Final = {
+  status: 'cancelled',
+  stopReason: 'cancelled',
+  error: { code: 'run_cancelled', message: 'The run was cancelled.' },
+}
+
+function failed(failure: AppError): Final {
+  const { code, message } = failure
+  return { status: 'failed', stopReason: stopReasonOf(code), error: { code, message } }
+}
+
+function stopReasonOf(code: string): StopReason {
+  if (code === 'run_timeout') return 'timeout'
+  return code === 'content_filter' ? 'content_filter' : 'error'
+}
+
+async function end(ending: Ending, final: Final): Promise<void> {
+  const { log, usage, steps } = ending
+  // What was streamed stays: the cut message is the output.
+  const output = log.deferredItems
+    .filter(({ item, void: isVoid }) => item.type === 'message' && !isVoid)
+    .map(({ item }) => item.id)
+  const event: EventDraft = {
+    type: 'run.end',
+    status: final.status,
+    stop_reason: final.stopReason,
+    output,
+    usage,
+    steps,
+    error: final.error,
+  }
+  const outcome: RunOutcome = { status: final.status, stop_reason: final.stopReason, error: final.error, output }
+  await log.commit({ events: [event], usage, steps, end: outcome })
+}
+
+/** Gives the run back, for another node or another day. A reply that was cut is void: the model will be asked again. */
+async function release(ending: Ending): Promise<void> {
+  const { log, usage, steps } = ending
+  const batch: Batch = { usage, steps, end: { status: 'queued' } }
+  if (log.voidDeferred()) batch.events = [{ type: 'step.retry', step: steps, reason: 'node_drain' }]
+  await log.commit(batch)
+}
+
+function logFailure(logger: Logger, failure: AppError): void {
+  const fields = { code: failure.code, err: failure.cause ?? failure }
+  if (failure.code === 'internal') logger.error(fields, 'run failed: bug')
+  else logger.warn(fields, 'run failed')
+}

@@ -1,0 +1,181 @@
+import type { Batch, NewItem, RunOutcome, StepLog } from '../agent/context.ts'
+import { Interruption } from '../agent/context.ts'
+import type { Clock } from '../clock.ts'
+import type { EventDraft, LoggedEvent, ToolProgressEvent } from '../events.ts'
+import type { PlacedItem } from '../items.ts'
+import type { TailWriter } from '../live/tail.ts'
+import type { Commit, Fence, Store } from '../store/store.ts'
+import { toStoredEvents } from './stored-events.ts'
+
+export interface LogWriterOptions {
+  store: Store
+  tail: TailWriter
+  clock: Clock
+  fence: Fence
+  /** Number of the last committed event: ours go on from it. */
+  lastSeq: number
+  /** The run's items so far. The writer adds to it what it commits. */
+  items: PlacedItem[]
+  /** False: the lease is not ours any more, as far as we can tell. Asked before each flush. */
+  holdsLease: () => boolean
+}
+
+interface Waiting {
+  batch: Batch
+  resolve: () => void
+  reject: (error: unknown) => void
+}
+
+/**
+ * The one who appends to a run's log, for one attempt. Numbers the events, shows the tail, and turns what was shown since
+ * the last commit, with each batch, into one transaction. Batches that arrive while one is being written go together.
+ */
+export class LogWriter implements StepLog {
+  readonly #options: LogWriterOptions
+  #seq: number
+  #position: number
+  /** Shown, not committed. */
+  #shown: LoggedEvent[] = []
+  /** To be committed with whatever comes next. */
+  #deferred: Required<Pick<Batch, 'events' | 'items' | 'settled'>> = { events: [], items: [], settled: [] }
+  #waiting: Waiting[] = []
+  #flushing = false
+  #interruption: Interruption | undefined
+
+  constructor(options: LogWriterOptions) {
+    this.#options = options
+    this.#seq = options.lastSeq
+    this.#position = options.items.length
+  }
+
+  emit(draft: EventDraft): void {
+    const event = number(draft, ++this.#seq)
+    this.#shown.push(event)
+    this.#options.tail.append(event)
+  }
+
+  progress(event: ToolProgressEvent): void {
+    this.#options.tail.append(event)
+  }
+
+  defer(batch: Pick<Batch, 'events' | 'items' | 'settled'>): void {
+    if (batch.events) this.#deferred.events.push(...batch.events)
+    if (batch.items) this.#deferred.items.push(...batch.items)
+    if (batch.settled) this.#deferred.settled.push(...batch.settled)
+  }
+
+  /** Items that were deferred: what an interrupted reply left behind. */
+  get deferredItems(): readonly NewItem[] {
+    return this.#deferred.items
+  }
+
+  /** Makes what an interrupted reply showed void. Whether anything was shown. */
+  voidDeferred(): boolean {
+    this.#deferred.items = this.#deferred.items.map((item) => ({ ...item, void: true }))
+    return this.#shown.length > 0
+  }
+
+  commit(batch: Batch): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ batch, resolve, reject })
+      if (!this.#flushing) void this.#flush()
+    })
+  }
+
+  /** Never rejects: every failure goes to those who wait. */
+  async #flush(): Promise<void> {
+    this.#flushing = true
+    while (this.#waiting.length > 0) {
+      const waiting = this.#waiting
+      this.#waiting = []
+      try {
+        await this.#write(waiting.map(({ batch }) => batch))
+        for (const { resolve } of waiting) resolve()
+      } catch (error) {
+        for (const { reject } of waiting) reject(error)
+      }
+    }
+    this.#flushing = false
+  }
+
+  async #write(batches: Batch[]): Promise<void> {
+    const { store, tail, fence, items: known, holdsLease, clock } = this.#options
+    const merged = this.#merge(batches)
+    const cancels = merged.end?.status === 'cancelled'
+    if (this.#interruption && !(cancels && this.#interruption.reason === 'cancelled')) {
+      this.#putBack(merged)
+      throw this.#interruption
+    }
+    if (!holdsLease()) throw this.#interrupt('fenced')
+    const drafts = merged.events ?? []
+    const events = drafts.map((draft, index) => number(draft, this.#seq + 1 + index))
+    const items = (merged.items ?? []).map((item, index) => ({ ...item, position: this.#position + index }))
+    const commit: Commit = {
+      fence,
+      events: toStoredEvents([...this.#shown, ...events]),
+      now: clock.now(),
+    }
+    if (items.length > 0) commit.items = items
+    if (merged.claims?.length) commit.claims = merged.claims
+    if (merged.settled?.length) commit.settled = merged.settled
+    if (merged.usage) commit.usage = merged.usage
+    if (merged.steps !== undefined) commit.steps = merged.steps
+    if (merged.plan !== undefined) commit.plan = merged.plan
+    if (merged.agent !== undefined) commit.agent = merged.agent
+    if (merged.end) commit.end = merged.end
+    if (merged.recovery) commit.recovery = true
+    const outcome = await store.runs.commit(commit)
+    if (outcome !== 'ok') {
+      this.#putBack(merged)
+      throw this.#interrupt(outcome)
+    }
+    this.#seq += events.length
+    this.#position += items.length
+    this.#shown = []
+    for (const item of items) known.push({ run_id: fence.run_id, ...item })
+    for (const event of events) tail.append(event)
+    tail.committed(this.#seq)
+  }
+
+  /** Deferred things first, then the batches in the order they came. */
+  #merge(batches: Batch[]): Batch {
+    const merged: Batch = { ...this.#deferred }
+    this.#deferred = { events: [], items: [], settled: [] }
+    const events = merged.events ?? []
+    const items = merged.items ?? []
+    const settled = merged.settled ?? []
+    const claims: NonNullable<Batch['claims']> = []
+    // Only where every part of it is a mere note may the whole commit be one.
+    const recovery = batches.every((batch) => batch.recovery)
+    for (const batch of batches) {
+      if (batch.events) events.push(...batch.events)
+      if (batch.items) items.push(...batch.items)
+      if (batch.settled) settled.push(...batch.settled)
+      if (batch.claims) claims.push(...batch.claims)
+      if (batch.usage) merged.usage = batch.usage
+      if (batch.steps !== undefined) merged.steps = batch.steps
+      if (batch.plan !== undefined) merged.plan = batch.plan
+      if (batch.agent !== undefined) merged.agent = batch.agent
+      if (batch.end) merged.end = batch.end
+    }
+    return { ...merged, events, items, settled, claims, ...(recovery ? { recovery: true } : {}) }
+  }
+
+  /** What a refused commit held, for the commit that ends the run: all but the claims and the end it was meant to have. */
+  #putBack(merged: Batch): void {
+    const events = (merged.events ?? []).filter(({ type }) => type !== 'run.end' && type !== 'run.suspend')
+    this.#deferred = { events, items: merged.items ?? [], settled: merged.settled ?? [] }
+  }
+
+  #interrupt(reason: 'cancelled' | 'fenced'): Interruption {
+    this.#interruption ??= new Interruption(reason)
+    return this.#interruption
+  }
+}
+
+function number(draft: EventDraft, seq: number): LoggedEvent {
+  // The draft is a logged event without its number; spreading keeps the union, which TypeScript cannot see.
+  return { seq, ...draft } as LoggedEvent
+}
+
+export type { RunOutcome }
