@@ -102,6 +102,13 @@ describe('turns', () => {
     expect(model.calls).toEqual([request, request])
   })
 
+  test('requests are not kept where that is not wanted, and the list goes on all the same', async () => {
+    const model = scriptedModel(['one', 'two'], { record: false })
+    await collect(model)
+    expect((await collect(model)).parts).toEqual([{ type: 'text', delta: 'two' }])
+    expect(model.calls).toEqual([])
+  })
+
   test('running out of turns is an error that says how many there were', async () => {
     const model = scriptedModel(['one', 'two'])
     await collect(model)

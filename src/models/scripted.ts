@@ -54,12 +54,14 @@ export interface ScriptedModelOptions {
   contextWindow?: number
   /** What a call past the end of the list gets: an error (default), the last reply again, or the list from its start. */
   atEnd?: 'throw' | 'repeat' | 'loop'
+  /** False: `calls` stays empty, so that a benchmark's requests can be forgotten. Default true. */
+  record?: boolean
   /** What `delayMs` waits on. */
   clock?: Clock
 }
 
 export interface ScriptedModel extends Model {
-  /** Every request so far. */
+  /** Every request so far, as it was given. */
   readonly calls: readonly ModelRequest[]
   /** How many calls ended because their signal fired. */
   readonly aborted: number
@@ -82,6 +84,7 @@ export function scriptedModel(
   const scriptOf =
     typeof replies === 'function' ? byFunction(replies) : byList(replies, options.atEnd ?? 'throw')
   const calls: ModelRequest[] = []
+  let count = 0
   let aborted = 0
 
   return {
@@ -93,7 +96,8 @@ export function scriptedModel(
       return aborted
     },
     async stream(request, streamOptions) {
-      const index = calls.push(request) - 1
+      const index = count++
+      if (options.record ?? true) calls.push(request)
       try {
         // Also the one microtask before the first part: no caller is called back before its call has returned.
         const script = await scriptOf(request, index)
