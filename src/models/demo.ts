@@ -1,0 +1,188 @@
+import { type Clock, sleep, systemClock } from '../clock.ts'
+import { type Item, type MessageItem, textOf, type ToolCallItem, type ToolResultItem } from '../items.ts'
+import type { Model, ModelPart, ModelReply, ModelRequest, ModelStreamOptions, ModelTool } from './model.ts'
+
+export interface DemoModelOptions {
+  /** Between two words. Default 15. 0: all at once. */
+  delayMs?: number
+  clock?: Clock
+}
+
+/**
+ * The model of a server that has none: a few rules, and it says so. It streams word by word, asks the calculator for sums,
+ * calls a tool the user names (so that approvals can be seen), and remembers the message before.
+ */
+export function demoModel(options: DemoModelOptions = {}): Model {
+  const { delayMs = 15, clock = systemClock } = options
+  return {
+    provider: 'demo',
+    id: 'demo',
+    async stream(request, streamOptions) {
+      await Promise.resolve()
+      return play({ parts: replyTo(request), request, delayMs, clock, ...streamOptions })
+    },
+  }
+}
+
+const whatIsMissing = 'Set LLM_BASE_URL or OPENAI_API_KEY, and a real model answers here.'
+
+async function play(
+  input: { parts: ModelPart[]; request: ModelRequest; delayMs: number; clock: Clock } & ModelStreamOptions,
+): Promise<ModelReply> {
+  const { parts, request, delayMs, clock, emit, signal } = input
+  for (const part of parts) {
+    if (delayMs > 0) await sleep({ clock, ms: delayMs, signal })
+    signal.throwIfAborted()
+    emit(part)
+  }
+  const input_tokens = countWords(JSON.stringify([request.instructions ?? '', request.items, request.tools]))
+  const output_tokens = parts.length
+  return {
+    finishReason: parts.some((part) => part.type === 'tool_call') ? 'tool_calls' : 'stop',
+    usage: { input_tokens, output_tokens, total_tokens: input_tokens + output_tokens },
+  }
+}
+
+function replyTo(request: ModelRequest): ModelPart[] {
+  const { items } = request
+  const lastUser = items.findLastIndex((item) => isMessage(item, 'user'))
+  const results = items.slice(lastUser + 1).filter((item) => item.type === 'tool_result')
+  if (results.length > 0) return say(answerWith(results, items))
+  const call = chooseCall(request, userText(items[lastUser]))
+  return call ? callTool(call) : say(smallTalk(items, lastUser))
+}
+
+interface Call {
+  name: string
+  arguments: Record<string, unknown>
+}
+
+function chooseCall(request: ModelRequest, message: string): Call | undefined {
+  const { tools, toolChoice = 'auto' } = request
+  if (toolChoice === 'none') return undefined
+  const expression = findExpression(message)
+  if (expression !== undefined && isAllowed(toolChoice, 'calculator') && tools.some(isCalculator)) {
+    return { name: 'calculator', arguments: { expression } }
+  }
+  const wanted = tools.find((tool) => isAllowed(toolChoice, tool.name) && isAskedFor(tool, message))
+  const forced = toolChoice === 'auto' ? undefined : tools.find(({ name }) => isAllowed(toolChoice, name))
+  const tool = wanted ?? forced
+  return tool && { name: tool.name, arguments: argumentsFor(tool, message) }
+}
+
+function isAllowed(choice: NonNullable<ModelRequest['toolChoice']>, name: string): boolean {
+  return typeof choice === 'string' || choice.name === name
+}
+
+function isCalculator(tool: ModelTool): boolean {
+  return tool.name === 'calculator'
+}
+
+/** All words of its name are in the message: "send_email" in "Please send an email to ann@example.com". */
+function isAskedFor(tool: ModelTool, message: string): boolean {
+  const said = message.toLowerCase()
+  return (
+    !isCalculator(tool) &&
+    tool.name
+      .toLowerCase()
+      .split(/[_-]+/)
+      .every((word) => said.includes(word))
+  )
+}
+
+/** The first stretch of the message that reads as arithmetic: numbers with at least one operator between them. */
+function findExpression(message: string): string | undefined {
+  const stretches = message.match(/(?:(?:sqrt|abs|ln|log)\s*\(|[-(\d.])[\d\s.,+\-*/^%()×÷−]*[\d)%]/gi) ?? []
+  const isSum = (text: string) => /[\d)%]\s*(?:[-+*/^%×÷−]|\*\*)\s*[-(]*[\d.]|[a-z]\s*\(/i.test(text)
+  const isDate = (text: string) => /\d{4}-\d{2}-\d{2}/.test(text)
+  return stretches.find((text) => isSum(text) && !isDate(text))?.trim()
+}
+
+function argumentsFor(tool: ModelTool, message: string): Record<string, unknown> {
+  const { properties } = tool.parameters as { properties?: Record<string, PropertySchema> }
+  const entries = Object.entries(properties ?? {})
+  return Object.fromEntries(entries.map(([name, schema]) => [name, valueFor({ name, schema, message })]))
+}
+
+interface PropertySchema {
+  type?: string
+  format?: string
+  enum?: unknown[]
+}
+
+/** Something of the right type, taken from the message where it has it. */
+function valueFor(input: { name: string; schema: PropertySchema; message: string }): unknown {
+  const { name, schema, message } = input
+  if (schema.enum) return schema.enum[0]
+  const makers: Record<string, () => unknown> = {
+    number: () => Number(/-?\d+(?:\.\d+)?/.exec(message)?.[0] ?? 0),
+    integer: () => Number(/-?\d+/.exec(message)?.[0] ?? 0),
+    boolean: () => true,
+    array: () => [],
+    object: () => ({}),
+  }
+  const make = makers[schema.type ?? 'string']
+  if (make) return make()
+  if (schema.format === 'email' || name === 'to')
+    return /[\w.+-]+@[\w-]+(?:\.[\w-]+)+/.exec(message)?.[0] ?? 'someone@example.com'
+  return message
+}
+
+function answerWith(results: ToolResultItem[], items: readonly Item[]): string {
+  const sentences = results.map((result) => {
+    const call = items.find(
+      (item): item is ToolCallItem => item.type === 'tool_call' && item.call_id === result.call_id,
+    )
+    if (result.error) return `The tool ${call?.name ?? ''} did not run: ${result.output}.`
+    const expression = call?.name === 'calculator' ? expressionOf(call) : undefined
+    if (expression !== undefined && /^-?\d/.test(result.output)) return `${expression} = ${result.output}.`
+    return `The tool ${call?.name ?? ''} answered: ${result.output}`
+  })
+  return `${sentences.join(' ')} (I am Parley's built-in demo model: I chose the tool by a simple rule. ${whatIsMissing})`
+}
+
+function expressionOf(call: ToolCallItem): string | undefined {
+  return /^\{"expression":"(.*)"\}$/.exec(call.arguments)?.[1]
+}
+
+function smallTalk(items: readonly Item[], lastUser: number): string {
+  const said = userText(items[lastUser])
+  const before = items.slice(0, Math.max(0, lastUser)).findLast((item) => isMessage(item, 'user'))
+  return [
+    "I am Parley's built-in demo model: a few rules, no language model.",
+    said === '' ? '' : `You said: “${excerpt(said)}”.`,
+    before ? `Before that you said: “${excerpt(userText(before))}”.` : '',
+    whatIsMissing,
+    'Until then, ask me something like “What is 1337 * 42?”.',
+  ]
+    .filter((sentence) => sentence !== '')
+    .join(' ')
+}
+
+function say(text: string): ModelPart[] {
+  return (text.match(/\s*\S+|\s+/gu) ?? []).map((delta) => ({ type: 'text', delta }))
+}
+
+function callTool(call: Call): ModelPart[] {
+  return [
+    { type: 'tool_call', index: 0, name: call.name },
+    { type: 'tool_input', index: 0, delta: JSON.stringify(call.arguments) },
+  ]
+}
+
+function isMessage(item: Item, role: MessageItem['role']): item is MessageItem {
+  return item.type === 'message' && item.role === role
+}
+
+function userText(item: Item | undefined): string {
+  return item?.type === 'message' ? textOf(item).trim() : ''
+}
+
+function excerpt(text: string): string {
+  const characters = Array.from(text)
+  return characters.length <= 200 ? text : `${characters.slice(0, 200).join('')}…`
+}
+
+function countWords(text: string): number {
+  return text.match(/\w+/g)?.length ?? 0
+}
