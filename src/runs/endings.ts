@@ -88,7 +88,12 @@ async function end(ending: Ending, final: Final): Promise<void> {
     steps,
     error: final.error,
   }
-  const outcome: RunOutcome = { status: final.status, stop_reason: final.stopReason, error: final.error, output }
+  const outcome: RunOutcome = {
+    status: final.status,
+    stop_reason: final.stopReason,
+    error: final.error,
+    output,
+  }
   await log.commit({ events: [event], usage, steps, end: outcome })
 }
 

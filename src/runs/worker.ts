@@ -41,7 +41,8 @@ export function createWorker(options: {
       if (!(await store.runs.hasWork({ epoch, now }))) return
       const claimed = await store.runs.claim({ epoch, definitions: options.definitions(), now })
       if (!claimed) return
-      if (claimed.rescued) logger.warn({ run_id: claimed.run.id, attempt: claimed.run.attempt }, 'run rescued')
+      if (claimed.rescued)
+        logger.warn({ run_id: claimed.run.id, attempt: claimed.run.attempt }, 'run rescued')
       executor.reserve(claimed.run.id).execute(claimed)
     }
   }
