@@ -1,0 +1,134 @@
+/**
+ * Where a text stops being JSON (RFC 8259), and why. Engines word this differently and often leave the place out, or
+ * quote the body; so it is found here, after the engine has refused the text. Never called for valid JSON.
+ */
+export interface JsonFault {
+  /** UTF-16 units from 0. */
+  position: number
+  reason: string
+}
+
+/** A text that is valid gives the end of the text. Nesting must be bounded by the caller: this recurses. */
+export function findJsonFault(text: string): JsonFault {
+  const scan: Scan = { text, at: 0 }
+  try {
+    scanValue(scan)
+    skipSpace(scan)
+    if (scan.at < text.length) fail(scan, 'Extra data')
+    return { position: text.length, reason: 'Expecting value' }
+  } catch (fault) {
+    if (fault instanceof Fault) return { position: fault.position, reason: fault.reason }
+    throw fault
+  }
+}
+
+/** Whether arrays and objects nest deeper than `limit`, strings left out. One pass over the text. */
+export function nestsDeeperThan(text: string, limit: number): boolean {
+  // So deep a text has that many openings and closings.
+  if (text.length <= limit) return false
+  let depth = 0
+  let inString = false
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (inString) {
+      if (code === 0x5c) i++
+      else if (code === 0x22) inString = false
+    } else if (code === 0x22) inString = true
+    else if (code === 0x5b || code === 0x7b) {
+      if (++depth > limit) return true
+    } else if (code === 0x5d || code === 0x7d) depth--
+  }
+  return false
+}
+
+interface Scan {
+  text: string
+  at: number
+}
+
+class Fault extends Error {
+  readonly position: number
+  readonly reason: string
+
+  constructor(position: number, reason: string) {
+    super(reason)
+    this.position = position
+    this.reason = reason
+  }
+}
+
+function fail(scan: Scan, reason: string, position = scan.at): never {
+  throw new Fault(position, reason)
+}
+
+function skipSpace(scan: Scan): void {
+  while (/[ \t\n\r]/.test(scan.text.charAt(scan.at))) scan.at++
+}
+
+const literal = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y
+
+function scanValue(scan: Scan): void {
+  skipSpace(scan)
+  const first = scan.text.charAt(scan.at)
+  if (first === '{') return scanObject(scan)
+  if (first === '[') return scanArray(scan)
+  if (first === '"') return scanString(scan)
+  literal.lastIndex = scan.at
+  const match = literal.exec(scan.text)
+  if (!match) fail(scan, 'Expecting value')
+  scan.at += match[0].length
+}
+
+function scanObject(scan: Scan): void {
+  scan.at++
+  skipSpace(scan)
+  if (takes(scan, '}')) return
+  for (;;) {
+    skipSpace(scan)
+    if (scan.text.charAt(scan.at) !== '"') fail(scan, 'Expecting property name enclosed in double quotes')
+    scanString(scan)
+    skipSpace(scan)
+    if (!takes(scan, ':')) fail(scan, "Expecting ':' delimiter")
+    scanValue(scan)
+    skipSpace(scan)
+    if (takes(scan, '}')) return
+    if (!takes(scan, ',')) fail(scan, "Expecting ',' delimiter")
+  }
+}
+
+function scanArray(scan: Scan): void {
+  scan.at++
+  skipSpace(scan)
+  if (takes(scan, ']')) return
+  for (;;) {
+    scanValue(scan)
+    skipSpace(scan)
+    if (takes(scan, ']')) return
+    if (!takes(scan, ',')) fail(scan, "Expecting ',' delimiter")
+  }
+}
+
+function scanString(scan: Scan): void {
+  const start = scan.at++
+  for (; scan.at < scan.text.length; scan.at++) {
+    const character = scan.text.charAt(scan.at)
+    if (character === '"') {
+      scan.at++
+      return
+    }
+    if (character < ' ') fail(scan, 'Invalid control character')
+    if (character === '\\') {
+      const escape = scan.text.slice(scan.at + 1, scan.at + 6)
+      if (/^u[0-9a-fA-F]{4}/.test(escape)) scan.at += 5
+      else if (/^["\\/bfnrt]/.test(escape)) scan.at++
+      else fail(scan, 'Invalid escape')
+    }
+  }
+  fail(scan, 'Unterminated string', start)
+}
+
+function takes(scan: Scan, character: string): boolean {
+  if (scan.text.charAt(scan.at) !== character) return false
+  scan.at++
+  return true
+}

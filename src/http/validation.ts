@@ -1,0 +1,46 @@
+import type { z } from 'zod'
+import { AppError, type ErrorLocation } from '../errors.ts'
+
+/** Parses what a caller sent. Throws `invalid_request` with the place of every fault; `root` is where the value stood. */
+export function parseInput<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+  root: 'body' | 'query' | 'path' | 'header',
+): z.output<S> {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  throw invalidInput(result.error.issues.flatMap((issue) => locationsOf(issue, [root])))
+}
+
+/** `invalid_request` with one or more places; its message names the first. */
+export function invalidInput(locations: ErrorLocation[]): AppError {
+  const [first] = locations
+  const message = first && `${first.path.join('.')}: ${first.message}`
+  return new AppError('invalid_request', { message, locations })
+}
+
+type Issue = z.core.$ZodIssue
+
+function locationsOf(issue: Issue, root: (string | number)[]): ErrorLocation[] {
+  const path = [...root, ...issue.path.map((part) => (typeof part === 'number' ? part : String(part)))]
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: [...path, key], message: 'Unknown field' }))
+  }
+  if (issue.code === 'invalid_union') {
+    const branch = deepest(issue.errors)
+    if (branch) return branch.flatMap((inner) => locationsOf(inner, path))
+    const expected = issue.errors.flatMap(([first]) =>
+      first?.code === 'invalid_type' ? [first.expected] : [],
+    )
+    const message = expected.length > 0 ? `Invalid input: expected ${expected.join(' or ')}` : issue.message
+    return [{ path, message }]
+  }
+  return [{ path, message: issue.message }]
+}
+
+/** The branch of a union that the value was meant for: the one that fails inside the value, not at its type. */
+function deepest(branches: Issue[][]): Issue[] | undefined {
+  return branches.find((issues) =>
+    issues.every((issue) => issue.path.length > 0 || issue.code !== 'invalid_type'),
+  )
+}

@@ -1,0 +1,166 @@
+import type { HttpApp, Mount } from '../../http/app.ts'
+import { readJson } from '../../http/body.ts'
+import { readIdempotency } from '../../http/idempotency.ts'
+import type { HttpContext } from '../../http/request.ts'
+import { sendJson } from '../../http/respond.ts'
+import { streamEvents } from '../../http/sse.ts'
+import { parseInput } from '../../http/validation.ts'
+import type { RunRecord } from '../../store/store.ts'
+import { answerText, awaitRun, isSettled, type RunAnswer } from '../await-run.ts'
+import { modelNameOf, type Protocol, type ProtocolDeps } from '../protocol.ts'
+import { conversationRoutes } from './conversation-routes.ts'
+import { decodeCreateRun, decodePosition, decodeToolResults, knownAgent } from './decode.ts'
+import { createNativeEncoder, encodeAgent, encodeApproval, encodeList, encodeRun } from './encode.ts'
+import {
+  cancelSchema,
+  createRunSchema,
+  eventsQuerySchema,
+  listRunsSchema,
+  toolResultsSchema,
+  waitSchema,
+} from './schema.ts'
+
+/** Parley's own API, under `/v1`: everything a run is and can do, in problem+json and snake case. */
+export const nativeProtocol: Protocol = {
+  name: 'native',
+  mount: (deps): Mount => ({
+    owns: (path) => path.startsWith('/v1/'),
+    routes(app) {
+      agentRoutes(app, deps)
+      runRoutes(app, deps)
+      conversationRoutes(app, deps)
+    },
+  }),
+}
+
+const createRoute = '/v1/agents/:agent/runs'
+
+function agentRoutes(app: HttpApp, deps: ProtocolDeps): void {
+  const { agents, defaultModel } = deps
+  app.get('/v1/agents', (c) => {
+    const data = [...agents.values()].map((agent) => encodeAgent(agent, modelNameOf(agent, defaultModel)))
+    return sendJson(c, { body: encodeList({ data, has_more: false }) })
+  })
+  app.get('/v1/agents/:agent', (c) => {
+    const agent = knownAgent(agents, c.req.param('agent'))
+    return sendJson(c, { body: encodeAgent(agent, modelNameOf(agent, defaultModel)) })
+  })
+  app.post(createRoute, (c) => createRun(c, deps, c.req.param('agent')))
+}
+
+async function createRun(c: HttpContext, deps: ProtocolDeps, agent: string): Promise<Response> {
+  const { value, bytes } = await readJson(c)
+  const body = parseInput(createRunSchema, value, 'body')
+  knownAgent(deps.agents, agent)
+  const idempotency = readIdempotency(c, { route: createRoute, bytes })
+  const { principal } = c.var
+  const { run } = await deps.runs.create(decodeCreateRun({ principal, agent, body, idempotency }))
+  c.var.request.runId = run.id
+  if (body.stream) return streamRun(c, deps, run)
+  if (body.background) return sendAccepted(c, await viewRun(deps, run))
+  return sendAnswer(c, deps, await awaitRun({ deps, context: c, run, after: 0, waitMs: deps.requestWaitMs }))
+}
+
+function streamRun(c: HttpContext, deps: ProtocolDeps, run: RunRecord): Promise<Response> {
+  return streamEvents({
+    context: c,
+    reader: deps.runs.read({ run, after: 0 }),
+    encoder: createNativeEncoder(),
+    streams: deps.streams,
+    headers: { 'content-location': `/v1/runs/${run.id}` },
+  })
+}
+
+/** 200 with the run, whether it went well or not; 202 where it is not settled yet. */
+async function sendAnswer(c: HttpContext, deps: ProtocolDeps, answer: RunAnswer): Promise<Response> {
+  if (answer.outcome === 'gone') c.var.request.end(499)
+  if (answer.outcome !== 'settled') return sendAccepted(c, await viewRun(deps, answer.run))
+  const { run, end, text } = answer
+  const approvals = end.type === 'run.suspend' ? end.approvals : []
+  return sendJson(c, {
+    headers: { 'content-location': `/v1/runs/${run.id}` },
+    body: encodeRun({ run, text, approvals, end: end.type === 'run.end' ? end : undefined }),
+  })
+}
+
+function sendAccepted(c: HttpContext, body: { id: string }): Response {
+  return sendJson(c, {
+    status: 202,
+    headers: { location: `/v1/runs/${body.id}`, 'retry-after': '1' },
+    body,
+  })
+}
+
+/** A run as the store has it. */
+async function viewRun(deps: ProtocolDeps, run: RunRecord) {
+  const [text, approvals] = await Promise.all([
+    answerText(deps, run),
+    run.status === 'suspended' ? deps.runs.pendingApprovals(run) : [],
+  ])
+  return encodeRun({ run, text, approvals: approvals.map(encodeApproval) })
+}
+
+function runRoutes(app: HttpApp, deps: ProtocolDeps): void {
+  const { runs } = deps
+
+  app.get('/v1/runs', async (c) => {
+    const query = parseInput(listRunsSchema, c.req.query(), 'query')
+    const { data, has_more } = await runs.list(c.var.principal, query)
+    const views = await Promise.all(data.map((run) => viewRun(deps, run)))
+    return sendJson(c, { body: encodeList({ data: views, has_more }) })
+  })
+
+  app.get('/v1/runs/:id', async (c) => sendJson(c, { body: await viewRun(deps, await findRun(c, deps)) }))
+  app.get('/v1/runs/:id/wait', (c) => waitForRun(c, deps))
+  app.get('/v1/runs/:id/events', (c) => readEvents(c, deps))
+
+  app.post('/v1/runs/:id/cancel', async (c) => {
+    const { value } = await readJson(c, { optional: true })
+    const { reason } = parseInput(cancelSchema, value ?? {}, 'body')
+    const id = c.req.param('id')
+    c.var.request.runId = id
+    const { run, ended } = await runs.cancel(c.var.principal, id, reason ?? 'requested')
+    const body = await viewRun(deps, run)
+    return ended ? sendJson(c, { body }) : sendAccepted(c, body)
+  })
+
+  app.post('/v1/runs/:id/tool_results', async (c) => {
+    const { value } = await readJson(c)
+    const results = decodeToolResults(parseInput(toolResultsSchema, value, 'body'))
+    const id = c.req.param('id')
+    c.var.request.runId = id
+    return sendJson(c, { body: await viewRun(deps, await runs.addToolResults(c.var.principal, id, results)) })
+  })
+}
+
+/** The run of the path. Throws `run_not_found`. */
+async function findRun(c: HttpContext, deps: ProtocolDeps): Promise<RunRecord> {
+  const run = await deps.runs.get(c.var.principal, c.req.param('id') ?? '')
+  c.var.request.runId = run.id
+  return run
+}
+
+/** Joins a run: its state at its end or its suspension, or as it is when the wait is over. */
+async function waitForRun(c: HttpContext, deps: ProtocolDeps): Promise<Response> {
+  const { timeout_ms = deps.requestWaitMs } = parseInput(waitSchema, c.req.query(), 'query')
+  const run = await findRun(c, deps)
+  if (isSettled(run)) return sendJson(c, { body: await viewRun(deps, run) })
+  const waitMs = Math.min(timeout_ms, deps.requestWaitMs)
+  const answer = await awaitRun({ deps, context: c, run, after: run.last_seq, waitMs })
+  if (answer.outcome === 'settled') return sendAnswer(c, deps, answer)
+  if (answer.outcome === 'gone') c.var.request.end(499)
+  return sendJson(c, { body: await viewRun(deps, answer.run) })
+}
+
+async function readEvents(c: HttpContext, deps: ProtocolDeps): Promise<Response> {
+  const { after: query } = parseInput(eventsQuerySchema, c.req.query(), 'query')
+  const run = await findRun(c, deps)
+  const after = decodePosition({ runId: run.id, header: c.req.header('last-event-id'), query })
+  return streamEvents({
+    context: c,
+    reader: deps.runs.read({ run, after }),
+    encoder: createNativeEncoder(),
+    streams: deps.streams,
+    settle: { clock: deps.clock },
+  })
+}

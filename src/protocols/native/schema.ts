@@ -1,0 +1,100 @@
+import { z } from 'zod'
+import { partSchema } from '../../items.ts'
+import {
+  callerToolSchema,
+  onConflictSchema,
+  onDisconnectSchema,
+  runOptionsSchema,
+  runStatusSchema,
+} from '../../run-state.ts'
+
+/** A name that a client gives to a session, or one of our ids. */
+export const sessionIdSchema = z.string().min(1).max(256)
+
+const inputMessageSchema = z.strictObject({
+  type: z.literal('message'),
+  role: z.enum(['user', 'assistant', 'system']),
+  content: z.union([z.string(), z.array(partSchema).min(1)]),
+})
+export type InputMessage = z.infer<typeof inputMessageSchema>
+
+const metadataSchema = z
+  .record(z.string().max(64), z.string().max(512))
+  .refine((metadata) => Object.keys(metadata).length <= 16, 'At most 16 entries')
+
+const options = runOptionsSchema.shape
+
+/** Body of `POST /v1/agents/{agent}/runs`. */
+export const createRunSchema = z
+  .strictObject({
+    input: z.union([z.string(), z.array(inputMessageSchema).min(1).max(1000)]),
+    conversation_id: z.string().min(1).optional(),
+    session_id: sessionIdSchema.optional(),
+    parent_run_id: z.string().min(1).optional(),
+    instructions: options.instructions,
+    model: options.model,
+    temperature: options.temperature,
+    max_output_tokens: options.max_output_tokens,
+    max_steps: options.max_steps,
+    force_answer: options.force_answer,
+    output_schema: options.output_schema,
+    run_context: options.run_context,
+    metadata: metadataSchema.optional(),
+    tools: z.array(callerToolSchema).max(128).optional(),
+    stream: z.boolean().optional(),
+    background: z.boolean().optional(),
+    on_conflict: onConflictSchema.optional(),
+    on_disconnect: onDisconnectSchema.optional(),
+  })
+  .refine((body) => body.conversation_id === undefined || body.session_id === undefined, {
+    path: ['session_id'],
+    message: 'Give conversation_id or session_id, not both',
+  })
+export type CreateRunBody = z.infer<typeof createRunSchema>
+
+/** Body of `POST /v1/runs/{id}/cancel`, where there is one. */
+export const cancelSchema = z.strictObject({ reason: z.string().max(500).optional() })
+
+/** Body of `POST /v1/runs/{id}/tool_results`. `output`: text as it is, anything else as JSON. */
+export const toolResultsSchema = z.strictObject({
+  results: z
+    .array(
+      z.strictObject({
+        call_id: z.string().min(1),
+        output: z.json(),
+        is_error: z.boolean().optional(),
+      }),
+    )
+    .min(1)
+    .max(128),
+})
+
+export const createConversationSchema = z.strictObject({
+  metadata: metadataSchema.optional(),
+  key: sessionIdSchema.optional(),
+})
+export const updateConversationSchema = z.strictObject({ metadata: metadataSchema })
+
+function numberText(min: number, max: number) {
+  const message = `Must be a whole number from ${min} to ${max}`
+  return z
+    .string()
+    .regex(/^\d{1,15}$/, message)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, message)
+}
+
+export const pageSchema = z.strictObject({
+  limit: numberText(1, 100).default(20),
+  after: z.string().min(1).optional(),
+})
+export const listRunsSchema = pageSchema.extend({
+  status: runStatusSchema.optional(),
+  agent: z.string().optional(),
+  conversation_id: z.string().optional(),
+})
+export const listItemsSchema = pageSchema.extend({ order: z.enum(['asc', 'desc']).default('desc') })
+export const eventsQuerySchema = z.strictObject({ after: z.string().optional() })
+
+/** Query of `GET /v1/runs/{id}/wait`; more than the server waits is cut to what it does. */
+export const waitSchema = z.strictObject({ timeout_ms: numberText(0, 10 ** 12).optional() })

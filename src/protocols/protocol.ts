@@ -1,0 +1,34 @@
+import type { Agent } from '../agent/agent.ts'
+import type { Clock } from '../clock.ts'
+import type { Mount } from '../http/app.ts'
+import type { Streams } from '../http/streams.ts'
+import type { Conversations, Runs } from '../runs/runs.ts'
+
+/** What a protocol works with. */
+export interface ProtocolDeps {
+  runs: Runs
+  conversations: Conversations
+  /** The agents that are served, by name. */
+  agents: ReadonlyMap<string, Agent>
+  /** The agent of routes that name none: the first one served. */
+  defaultAgent: string
+  /** Model of agents that name none, as it is shown. */
+  defaultModel: string
+  clock: Clock
+  streams: Streams
+  /** How long a request waits for its run. */
+  requestWaitMs: number
+}
+
+/** A wire format: a pair of translations behind a few routes. Holds no state. */
+export interface Protocol {
+  /** For people and logs. */
+  name: string
+  mount(deps: ProtocolDeps): Mount
+}
+
+/** The model's name of an agent, as clients see it. */
+export function modelNameOf(agent: Agent, defaultModel: string): string {
+  if (agent.model === undefined) return defaultModel
+  return typeof agent.model === 'string' ? agent.model : agent.model.id
+}
