@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { sessionIdSchema } from '../session-id.ts'
 import { partSchema } from '../../items.ts'
 import {
   callerToolSchema,
@@ -7,9 +8,6 @@ import {
   runOptionsSchema,
   runStatusSchema,
 } from '../../run-state.ts'
-
-/** A name that a client gives to a session, or one of our ids. */
-export const sessionIdSchema = z.string().min(1).max(256)
 
 const inputMessageSchema = z.strictObject({
   type: z.literal('message'),

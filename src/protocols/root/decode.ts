@@ -1,5 +1,4 @@
 import type { z } from 'zod'
-import type { Principal } from '../../identity/principal.ts'
 import { createId } from '../../ids.ts'
 import type { RunOptions } from '../../run-state.ts'
 import type { CreateRunInput } from '../../runs/runs.ts'
@@ -32,7 +31,7 @@ export function decodePostStream(value: unknown): QuickRequest {
 
 export function toCreateRun(
   request: QuickRequest,
-  rest: { principal: Principal; agent: string; idempotency?: CreateRunInput['idempotency'] },
+  rest: Pick<CreateRunInput, 'principal' | 'agent' | 'idempotency' | 'onDisconnect'>,
 ): CreateRunInput {
   const { text, session, options } = request
   return {

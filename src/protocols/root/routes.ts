@@ -11,7 +11,15 @@ import { isTerminal } from '../../run-state.ts'
 import type { RunRecord } from '../../store/store.ts'
 import { awaitRun } from '../await-run.ts'
 import type { Protocol, ProtocolDeps } from '../protocol.ts'
-import { decodeChat, decodePostStream, decodeResume, limitsOf, toCreateRun } from './decode.ts'
+import { readRun } from '../read-run.ts'
+import {
+  decodeChat,
+  decodePostStream,
+  decodeResume,
+  limitsOf,
+  toCreateRun,
+  type QuickRequest,
+} from './decode.ts'
 import { createRawTextEncoder, createTypedFrameEncoder, encodeChat, encodeChatFailure } from './encode.ts'
 import { parseFields, renderDetail } from './errors.ts'
 import { getStreamSchema } from './schema.ts'
@@ -39,16 +47,11 @@ function sessionNameOf(run: RunRecord, asked: string | null): string | null {
 async function chat(c: HttpContext, deps: ProtocolDeps): Promise<Response> {
   const { value, bytes } = await readJson(c)
   const request = decodeChat(value)
-  const idempotency = readIdempotency(c, { route: '/chat', bytes })
-  const { principal } = c.var
-  const created = await deps.runs.create(
-    toCreateRun(request, { principal, agent: deps.defaultAgent, idempotency }),
-  )
-  c.var.request.runId = created.run.id
+  const started = await startQuick(c, deps, { request, bytes })
   const answer = await awaitRun({
     deps,
     context: c,
-    run: created.run,
+    run: started,
     after: 0,
     waitMs: deps.requestWaitMs,
   })
@@ -93,16 +96,20 @@ async function streamTyped(c: HttpContext, deps: ProtocolDeps): Promise<Response
   const run = resume
     ? await findResumed(c, deps, resume)
     : await startQuick(c, deps, {
-        text: query.message,
-        session: query.session_id ?? null,
-        options: limitsOf(query),
+        request: {
+          text: query.message,
+          session: query.session_id ?? null,
+          options: limitsOf(query),
+        },
+        // An `EventSource` comes back by itself: its run waits for it. Others have no way to.
+        onDisconnect: ids ? 'continue' : undefined,
       })
   if (!run) return sendEmpty(c, { status: 204 })
   c.var.request.runId = run.id
   const session = sessionNameOf(run, query.session_id ?? null)
   return streamEvents({
     context: c,
-    reader: deps.runs.read({ run, after: 0 }),
+    reader: readRun({ runs: deps.runs, run, after: 0, seen: resume?.after }),
     encoder: createTypedFrameEncoder({
       prompt: query.message,
       session,
@@ -137,10 +144,10 @@ async function findResumed(
 async function streamRaw(c: HttpContext, deps: ProtocolDeps): Promise<Response> {
   const { value, bytes } = await readJson(c)
   const request = decodePostStream(value)
-  const run = await startQuick(c, deps, request, bytes)
+  const run = await startQuick(c, deps, { request, bytes })
   return streamEvents({
     context: c,
-    reader: deps.runs.read({ run, after: 0 }),
+    reader: readRun({ runs: deps.runs, run, after: 0 }),
     encoder: createRawTextEncoder(),
     streams: deps.streams,
     headers: streamHeaders(run, sessionNameOf(run, request.session)),
@@ -150,13 +157,13 @@ async function streamRaw(c: HttpContext, deps: ProtocolDeps): Promise<Response> 
 async function startQuick(
   c: HttpContext,
   deps: ProtocolDeps,
-  request: Parameters<typeof toCreateRun>[0],
-  bytes?: Uint8Array,
+  input: { request: QuickRequest; bytes?: Uint8Array; onDisconnect?: 'continue' },
 ): Promise<RunRecord> {
-  const idempotency = bytes && readIdempotency(c, { route: '/stream', bytes })
+  const { request, bytes, onDisconnect } = input
+  const idempotency = bytes && readIdempotency(c, { route: c.req.path, bytes })
   const { principal } = c.var
   const { run } = await deps.runs.create(
-    toCreateRun(request, { principal, agent: deps.defaultAgent, idempotency }),
+    toCreateRun(request, { principal, agent: deps.defaultAgent, idempotency, onDisconnect }),
   )
   c.var.request.runId = run.id
   return run

@@ -1,10 +1,11 @@
 import { z } from 'zod'
+import { sessionIdSchema } from '../session-id.ts'
 
 /*
  * The quick routes take what the five systems they stand for take: fields they do not know are ignored, null counts as
  * absent, and faults are worded as FastAPI words them (see `errors.ts`).
  */
-const sessionId = z.string().min(1).max(256).nullish()
+const sessionId = sessionIdSchema.nullish()
 const flag = z.boolean().nullish()
 
 const limits = {
