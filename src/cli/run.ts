@@ -1,0 +1,68 @@
+import { parseArgs } from 'node:util'
+import { version } from '../version.ts'
+
+/** What a command needs to say when it cannot go on: shown without a stack. */
+export class UsageError extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'UsageError'
+  }
+}
+
+const usage = `parley ${version}
+
+  parley serve [module]          serve the agents of a module, or the built-in assistant
+  parley migrate up|down|status  change or show the version of the database
+  parley --help | --version
+
+A module exports by default { agents: [...] } or one agent. Settings: docs/settings.md`
+
+/** Runs a command and returns the exit code: 0 well, 1 failed, 2 not understood. A server keeps the process alive. */
+export async function run(argv: readonly string[]): Promise<number> {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...argv],
+      allowPositionals: true,
+      options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'v' } },
+    })
+    const [command, ...rest] = positionals
+    if (values.version) return print(version)
+    if (values.help || command === undefined) return print(usage)
+    return await runCommand(command, rest)
+  } catch (error) {
+    return complain(error)
+  }
+}
+
+async function runCommand(command: string, rest: string[]): Promise<number> {
+  switch (command) {
+    case 'serve': {
+      const { serveCommand } = await import('./serve.ts')
+      return serveCommand(rest)
+    }
+    case 'migrate': {
+      const { migrateCommand } = await import('./migrate.ts')
+      return migrateCommand(rest)
+    }
+    default:
+      throw new UsageError(`unknown command ${JSON.stringify(command)}\n\n${usage}`)
+  }
+}
+
+function print(text: string): number {
+  console.log(text)
+  return 0
+}
+
+/** Faults of settings, arguments and the machine are for people; only a bug shows its stack. */
+function complain(error: unknown): number {
+  const known = ['UsageError', 'SettingsError', 'ListenError', 'AppError', 'TypeError']
+  const isArgument =
+    error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
+  if (error instanceof Error && (known.includes(error.name) || isArgument)) {
+    console.error(`parley: ${error.message}`)
+    return error.name === 'UsageError' || isArgument ? 2 : 1
+  }
+  console.error('parley: unexpected failure:', error)
+  return 1
+}

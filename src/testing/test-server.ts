@@ -1,0 +1,62 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { agent, type Agent } from '../agent/agent.ts'
+import { silentLogger } from '../logger.ts'
+import type { Model } from '../models/model.ts'
+import type { ParleyOptions } from '../parley.ts'
+import { serve, type ParleyServer } from '../serve.ts'
+
+export interface TestServerOptions extends Omit<Partial<ParleyOptions>, 'agents'> {
+  /** Model of an agent named `assistant`; give `agents` instead for anything more. */
+  model?: Model
+  agents?: readonly Agent[]
+}
+
+export interface TestServer extends ParleyServer {
+  /** A request as a local client would send it, without a socket. A body that is not a string is sent as JSON. */
+  request(
+    path: string,
+    init?: { method?: string; headers?: Record<string, string>; body?: unknown },
+  ): Promise<Response>
+}
+
+/**
+ * A real server for a test: its own data in a folder that goes with it, a free port on loopback, no log, no signals. Close
+ * it.
+ */
+export async function createTestServer(options: TestServerOptions): Promise<TestServer> {
+  const { model, agents, ...rest } = options
+  const ownDir = rest.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'parley-test-')) : undefined
+  const server = await serve({
+    logger: silentLogger,
+    port: 0,
+    signals: false,
+    ...rest,
+    dataDir: rest.dataDir ?? ownDir ?? '',
+    agents: agents ?? [agent({ name: 'assistant', ...(model ? { model } : {}) })],
+  })
+  return {
+    ...server,
+    request: async (path, init = {}) => server.fetch(toRequest(server.url, { path, ...init })),
+    async close(graceMs = 0) {
+      await server.close(graceMs)
+      if (ownDir) await rm(ownDir, { recursive: true, force: true })
+    },
+  }
+}
+
+function toRequest(
+  url: string,
+  init: { path: string; method?: string; headers?: Record<string, string>; body?: unknown },
+): Request {
+  const { path, body } = init
+  const headers = new Headers(init.headers)
+  headers.set('host', new URL(url).host)
+  if (body !== undefined && !headers.has('content-type')) headers.set('content-type', 'application/json')
+  return new Request(new URL(path, url), {
+    method: init.method ?? (body === undefined ? 'GET' : 'POST'),
+    headers,
+    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+  })
+}
