@@ -157,22 +157,27 @@ async function play(reply: UpstreamReply, response: ServerResponse): Promise<voi
     response.writeHead(reply.status ?? 200, reply.headers ?? { 'content-type': 'text/event-stream' })
     response.flushHeaders()
   }
-  for (const step of reply.steps) {
+  for (const [i, step] of reply.steps.entries()) {
     if (response.destroyed) return
     if (step.type === 'destroy') return void response.socket?.destroy()
     else if (step.type === 'silence') return closed
     else if (step.type === 'wait') await Promise.race([step.until, closed])
-    else await write(step, reply.wire ? response.socket : response)
+    else if (reply.wire) await write(response.socket, bytesOf(step))
+    // The last bytes and the end of the body go together, as with most servers.
+    else if (i === reply.steps.length - 1) return void response.end(bytesOf(step))
+    else await write(response, bytesOf(step))
   }
   if (!reply.wire) response.end()
 }
 
+type Writing = Extract<UpstreamStep, { type: 'chunk' | 'raw' }>
+
+function bytesOf(step: Writing): string | Uint8Array {
+  return step.type === 'raw' ? step.bytes : `data: ${JSON.stringify(step.chunk)}\n\n`
+}
+
 /** Resolves when the bytes went to the system, so that the next write is another segment. */
-function write(
-  step: Extract<UpstreamStep, { type: 'chunk' | 'raw' }>,
-  target: Socket | ServerResponse | null,
-): Promise<void> {
-  const bytes = step.type === 'raw' ? step.bytes : `data: ${JSON.stringify(step.chunk)}\n\n`
+function write(target: Socket | ServerResponse | null, bytes: string | Uint8Array): Promise<void> {
   return new Promise((resolve) => {
     if (!target || target.destroyed) resolve()
     else target.write(bytes, () => setImmediate(resolve))

@@ -112,8 +112,13 @@ export class ReplyDecoder {
     if (reasoning) this.#content('reasoning', reasoning)
     if (delta.content) this.#content('text', delta.content)
     if (delta.refusal) this.#content('text', delta.refusal)
-    if (Array.isArray(delta.tool_calls)) this.#toolCalls.push(delta.tool_calls)
-    else if (delta.function_call) this.#toolCalls.pushLegacy(delta.function_call)
+    if (Array.isArray(delta.tool_calls) && delta.tool_calls.length > 0) {
+      this.#closeText()
+      this.#toolCalls.push(delta.tool_calls)
+    } else if (delta.function_call) {
+      this.#closeText()
+      this.#toolCalls.pushLegacy(delta.function_call)
+    }
   }
 
   /** Text, or a list of parts of which those that hold text count. `thinking` is how Mistral marks reasoning. */

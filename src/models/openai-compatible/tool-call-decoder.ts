@@ -165,7 +165,7 @@ class ObjectEnd {
     else if (code === 0x7b || code === 0x5b) this.#depth += 1
     else if (code === 0x7d || code === 0x5d) {
       this.#depth -= 1
-      this.reached = this.#depth <= 0
+      this.reached = this.#depth === 0
     }
   }
 }
