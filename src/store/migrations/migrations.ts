@@ -1,0 +1,12 @@
+import type { Migration } from 'kysely/migration'
+import { initial } from './001-initial.ts'
+import type { migrationNames } from './migration-names.ts'
+
+export type MigrationEngine = 'sqlite' | 'postgres'
+
+type MigrationName = (typeof migrationNames)[number]
+
+/** The migrations of an engine by name. Loads Kysely: import it only where a schema has to change. */
+export function createMigrations(engine: MigrationEngine): Record<MigrationName, Migration> {
+  return { '001-initial': initial(engine) }
+}

@@ -1,0 +1,171 @@
+import type { RunStatus, StopReason } from '../../run-state.ts'
+import type { CommitOutcome, LedgerRecord } from '../store.ts'
+import type { WriteContext } from './write-context.ts'
+
+export type ItemInput = [
+  position: number,
+  step: number | null,
+  void_: number,
+  itemId: string,
+  role: string | null,
+  item: string,
+]
+
+export type ClaimedCall = [
+  step: number,
+  place: number,
+  callId: string,
+  inputHash: string,
+  effect: LedgerRecord['effect'],
+  approvalId: string | null,
+]
+
+export type NewApproval = [
+  id: string,
+  callId: string,
+  tool: string,
+  arguments_: string,
+  reason: string,
+  createdAt: number,
+  expiresAt: number | null,
+]
+
+/** Null, in every field that may be: stays as it is. */
+export interface CommitInput {
+  run_id: string
+  epoch: number
+  attempt: number
+  /** 0 when there are no events. */
+  first_seq: number
+  last_seq: number
+  /** JSON array. */
+  events: string
+  items: ItemInput[] | null
+  claims: ClaimedCall[] | null
+  settled: [step: number, place: number, state: 'committed' | 'unknown'][] | null
+  usage: string | null
+  steps: number | null
+  plan: string | null
+  agent: string | null
+  keep_crash_count: boolean
+  end: CommitEnd | null
+  now: number
+}
+
+export interface CommitEnd {
+  status: Exclude<RunStatus, 'running'>
+  stop_reason: StopReason | null
+  error: string | null
+  output: string | null
+  pending_calls: string
+  approvals: NewApproval[] | null
+}
+
+interface Standing {
+  status: RunStatus
+  epoch: number | null
+  attempt: number
+  cancelled: number
+  last_seq: number
+  next_seq: number
+  conversation_id: string | null
+  owner: string
+  namespace: string
+}
+
+export function createRunCommit(context: WriteContext) {
+  const { db, lease, log } = context
+  const find = db.prepare<[string], Standing>(
+    `SELECT status, epoch, attempt, cancel IS NOT NULL AS cancelled, last_seq, next_seq, conversation_id, owner, namespace
+     FROM runs WHERE id = ?`,
+  )
+  const content = createContentWrites(context)
+  const rowUpdate = createRowUpdate(context)
+  const endings = createEndings(context)
+
+  return {
+    'runs.commit'(input: CommitInput): CommitOutcome {
+      const { run_id, epoch, attempt, end } = input
+      const run = find.get(run_id)
+      const held =
+        run?.status === 'running' && run.epoch === epoch && run.attempt === attempt && lease.holds(epoch)
+      if (!held) return 'fenced'
+      if (run.cancelled === 1 && end?.status !== 'cancelled') return 'cancelled'
+      if (input.first_seq !== 0) {
+        if (input.first_seq <= run.last_seq) {
+          throw new Error(`Run ${run_id}: event ${input.first_seq} is not above ${run.last_seq}.`)
+        }
+        log.append(run_id, input.last_seq, attempt, input.events)
+      }
+      content(input)
+      rowUpdate(input, run)
+      if (end) endings(input, end, run)
+      return 'ok'
+    },
+  }
+}
+
+/** Items and the ledger. */
+function createContentWrites({ db }: WriteContext) {
+  const insertItem = db.prepare<[string, ...ItemInput]>(
+    'INSERT INTO items (run_id, position, step, void, item_id, role, item) VALUES (?, ?, ?, ?, ?, ?, ?)',
+  )
+  const claimCall = db.prepare<[string, ...ClaimedCall]>(
+    `INSERT INTO tool_ledger (run_id, step, place, call_id, input_hash, effect, approval_id, state)
+     VALUES (?, ?, ?, ?, ?, ?, ?, 'claimed')
+     ON CONFLICT (run_id, step, place) DO UPDATE SET state = 'claimed', approval_id = excluded.approval_id`,
+  )
+  const settleCall = db.prepare<[string, string, number, number]>(
+    'UPDATE tool_ledger SET state = ? WHERE run_id = ? AND step = ? AND place = ?',
+  )
+  return ({ run_id, items, claims, settled }: CommitInput): void => {
+    if (items) for (const item of items) insertItem.run(run_id, ...item)
+    if (claims) for (const claim of claims) claimCall.run(run_id, ...claim)
+    if (settled) for (const [step, place, state] of settled) settleCall.run(state, run_id, step, place)
+  }
+}
+
+/** The run's own row: one statement for a step forward, another that ends the attempt as well. */
+function createRowUpdate({ db, attemptGap }: WriteContext) {
+  const forward = `last_seq = ?, next_seq = ?, crash_count = crash_count * ?, usage = coalesce(?, usage),
+    steps = coalesce(?, steps), plan = coalesce(?, plan), agent = coalesce(?, agent)`
+  const step = db.prepare(`UPDATE runs SET ${forward} WHERE id = ?`)
+  const finish = db.prepare(
+    `UPDATE runs SET ${forward}, status = ?, claimable = ?, epoch = NULL, stop_reason = ?, error = ?,
+       output = coalesce(?, output), pending_calls = ?, ended_at = ? WHERE id = ?`,
+  )
+  return (input: CommitInput, run: Standing): void => {
+    const wrote = input.first_seq !== 0
+    const lastSeq = wrote ? input.last_seq : run.last_seq
+    const nextSeq = wrote ? input.last_seq + attemptGap : run.next_seq
+    const crashFactor = input.keep_crash_count ? 1 : 0
+    const { usage, steps, plan, agent, end, run_id } = input
+    if (!end) {
+      step.run(lastSeq, nextSeq, crashFactor, usage, steps, plan, agent, run_id)
+      return
+    }
+    const claimable = end.status === 'queued' ? 1 : 0
+    const endedAt = end.status === 'queued' || end.status === 'suspended' ? null : input.now
+    // One call with every column: the statement is the list.
+    finish.run(
+      ...[lastSeq, nextSeq, crashFactor, usage, steps, plan, agent, end.status, claimable],
+      ...[end.stop_reason, end.error, end.output, end.pending_calls, endedAt, run_id],
+    )
+  }
+}
+
+/** What an end means beyond the run's row: approvals that are asked for, and a conversation that becomes free. */
+function createEndings({ db, turns }: WriteContext) {
+  const insertApproval = db.prepare<[string, string, string, ...NewApproval]>(
+    `INSERT INTO approvals (owner, namespace, run_id, id, call_id, tool, arguments, reason, created_at, expires_at, status)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')`,
+  )
+  return ({ run_id, now }: CommitInput, end: CommitEnd, run: Standing): void => {
+    if (end.approvals) {
+      for (const approval of end.approvals) insertApproval.run(run.owner, run.namespace, run_id, ...approval)
+    }
+    // A suspended run and one that is given back keep their conversation.
+    if (end.status === 'suspended' || end.status === 'queued') return
+    if (run.conversation_id !== null) turns.pass({ conversation_id: run.conversation_id, run_id, now })
+  }
+}

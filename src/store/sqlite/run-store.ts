@@ -1,0 +1,184 @@
+import { AppError } from '../../errors.ts'
+import type { LoggedEvent, RunEndEvent, RunStartEvent } from '../../events.ts'
+import type { Item } from '../../items.ts'
+import { noUsage } from '../../run-state.ts'
+import type { CreateRun, Store } from '../store.ts'
+import { encodeCommit } from './commit-input.ts'
+import { createListQuery } from './list-query.ts'
+import type { Reader } from './reader.ts'
+import type { RunRow } from './rows.ts'
+import { parse, runColumns, toRunRecord } from './rows.ts'
+import type { CreateInput } from './run-create.ts'
+import { toColumn, toScopeColumns } from './text-column.ts'
+import type { WriterClient } from './writer-client.ts'
+
+export function createRunStore(reader: Reader, writer: WriterClient, live: LiveEpoch): Store['runs'] {
+  const load = reader.rows<[string], RunRow>(`SELECT ${runColumns} FROM runs WHERE id = ?`)
+  const find = reader.rows<[string, string, string], RunRow>(
+    `SELECT ${runColumns} FROM runs WHERE id = ? AND owner = ? AND namespace = ?`,
+  )
+  const work = reader.values<[number], number>(
+    `SELECT EXISTS (SELECT 1 FROM runs WHERE claimable = 1)
+       OR EXISTS (SELECT 1 FROM runs WHERE status = 'running' AND epoch < ?)`,
+  )
+  return {
+    async create(input) {
+      const result = await writer.write('runs.create', encodeCreate(input))
+      if (result.outcome === 'conflict') return result
+      const run = toRunRecord(result.row)
+      if (result.outcome === 'attached') return { outcome: 'attached', run }
+      return {
+        outcome: 'created',
+        run,
+        start: result.start === null ? null : parse<RunStartEvent>(result.start),
+      }
+    },
+    async claim(input) {
+      const claimed = await writer.write('runs.claim', input)
+      if (!claimed) return null
+      const { row, start, rescued } = claimed
+      return { run: toRunRecord(row), start: parse<RunStartEvent>(start), rescued }
+    },
+    commit: async (input) => writer.write('runs.commit', encodeCommit(input)),
+    cancel: createCancel(writer),
+    addToolResults: createAddToolResults(writer),
+    async find(scope, run_id) {
+      const { owner, namespace } = toScopeColumns(scope)
+      const row = find.get(run_id, owner, namespace)
+      return row && toRunRecord(row)
+    },
+    list: createList(reader),
+    async load(run_id) {
+      const row = load.get(run_id)
+      return row && toRunRecord(row)
+    },
+    delete: async (run_id) => writer.write('runs.delete', run_id),
+    hasWork: async ({ epoch }) => live.holds(epoch) && work.get(epoch) === 1,
+  }
+}
+
+/** What the client side knows of the lease. */
+export interface LiveEpoch {
+  holds(epoch: number): boolean
+}
+
+const noUsageJson = JSON.stringify(noUsage)
+
+function encodeCreate(input: CreateRun): CreateInput {
+  const { run, claim, idempotency, conversation } = input
+  const definition =
+    claim && Object.hasOwn(claim.definitions, run.agent) ? claim.definitions[run.agent] : undefined
+  return {
+    id: run.id,
+    ...toScopeColumns(input.scope),
+    agent: run.agent,
+    options: JSON.stringify(run.options),
+    background: run.background ? 1 : 0,
+    on_disconnect: run.on_disconnect,
+    usage: noUsageJson,
+    input: encodeInput(input.input),
+    ...encodeConversation(conversation),
+    parent_run_id: input.parent_run_id ?? null,
+    reject: input.on_conflict === 'reject',
+    wait_for_suspended: input.wait_for_suspended,
+    max_waiting: input.max_waiting,
+    idempotency: idempotency
+      ? {
+          route: toColumn(idempotency.route),
+          key: toColumn(idempotency.key),
+          fingerprint: toColumn(idempotency.fingerprint),
+          expires_at: idempotency.expires_at,
+        }
+      : null,
+    claim: claim
+      ? {
+          epoch: claim.epoch,
+          definition: definition?.definition ?? null,
+          model: run.options.model ?? definition?.model ?? null,
+        }
+      : null,
+    now: input.now,
+  }
+}
+
+function encodeInput(items: Item[]): (string | null)[] {
+  const flat: (string | null)[] = []
+  for (const item of items) {
+    flat.push(item.id, item.type === 'message' ? item.role : null, JSON.stringify(item))
+  }
+  return flat
+}
+
+function encodeConversation(
+  conversation: CreateRun['conversation'],
+): Pick<CreateInput, 'conversation' | 'conversation_ref' | 'new_conversation_id' | 'ttl_ms'> {
+  if (!conversation) {
+    return { conversation: 'none', conversation_ref: null, new_conversation_id: null, ttl_ms: null }
+  }
+  if ('id' in conversation) {
+    return { conversation: 'id', conversation_ref: conversation.id, new_conversation_id: null, ttl_ms: null }
+  }
+  const { new_id, ttl_ms } = conversation
+  if ('key' in conversation) {
+    return {
+      conversation: 'key',
+      conversation_ref: toColumn(conversation.key),
+      new_conversation_id: new_id,
+      ttl_ms,
+    }
+  }
+  return { conversation: 'new', conversation_ref: null, new_conversation_id: new_id, ttl_ms }
+}
+
+function createCancel(writer: WriterClient): Store['runs']['cancel'] {
+  const error = JSON.stringify({ code: 'run_cancelled', message: new AppError('run_cancelled').message })
+  return async ({ scope, run_id, actor, reason, now }) => {
+    const result = await writer.write('runs.cancel', {
+      ...toScopeColumns(scope),
+      run_id,
+      actor,
+      cancel: JSON.stringify({ at: now, actor, reason }),
+      error,
+      decision: JSON.stringify({ by: actor, reason }),
+      now,
+    })
+    if (result.outcome === 'not_found') return result
+    const run = toRunRecord(result.row)
+    if (result.outcome !== 'cancelled') return { outcome: result.outcome, run }
+    return { outcome: 'cancelled', run, end: parse<RunEndEvent>(result.end) }
+  }
+}
+
+function createAddToolResults(writer: WriterClient): Store['runs']['addToolResults'] {
+  return async ({ scope, run_id, results }) => {
+    const result = await writer.write('runs.addToolResults', {
+      ...toScopeColumns(scope),
+      run_id,
+      results: results.map(({ item }) => ({
+        item_id: item.id,
+        call_id: item.call_id,
+        item: JSON.stringify(item),
+        error: item.error ?? null,
+      })),
+    })
+    if (result.outcome === 'not_found' || result.outcome === 'unknown_call') return result
+    const run = toRunRecord(result.row)
+    if (result.outcome === 'not_suspended') return { outcome: 'not_suspended', run }
+    return { outcome: 'ok', run, events: parse<LoggedEvent[]>(result.events) }
+  }
+}
+
+function createList(reader: Reader): Store['runs']['list'] {
+  const list = createListQuery(reader, {
+    table: 'runs',
+    columns: runColumns,
+    narrowest: 'conversation_id',
+    toRecord: toRunRecord,
+  })
+  return async (scope, input) =>
+    list(scope, input, [
+      ['status', input.status],
+      ['agent', input.agent],
+      ['conversation_id', input.conversation_id],
+    ])
+}

@@ -1,0 +1,90 @@
+import { mkdirSync, realpathSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { Store } from '../store.ts'
+import { createApprovalStore } from './approval-store.ts'
+import { createConversationStore } from './conversation-store.ts'
+import { openWritable, toStoreError } from './database.ts'
+import { createItemReads } from './item-reads.ts'
+import { createLedgerReads, createLogReads } from './log-reads.ts'
+import { migrate } from './migrate.ts'
+import { createNodeLease } from './node-lease.ts'
+import type { Reader } from './reader.ts'
+import { openReader } from './reader.ts'
+import { createRunStore } from './run-store.ts'
+import { schemaState } from './schema-version.ts'
+import type { WriterClient } from './writer-client.ts'
+import { createWriterClient } from './writer-client.ts'
+
+/**
+ * Opens the data file at `path`, makes it and its folder where there are none, and brings its schema up to date. Throws
+ * `store_unavailable` when the file cannot be used, and when a newer version of the program has changed it. Any number of
+ * processes may open it; one at a time may join.
+ */
+export async function openSqliteStore(options: { path: string }): Promise<Store> {
+  const path = await prepareFile(options.path)
+  const writer = createWriterClient({ path })
+  try {
+    return composeStore({ path, writer, reader: openReader(path) })
+  } catch (error) {
+    await writer.close()
+    throw toStoreError(error)
+  }
+}
+
+/** Returns the file's one true path, so that every name of it has the same lock. */
+async function prepareFile(given: string): Promise<string> {
+  try {
+    // What people tell agents is private.
+    mkdirSync(dirname(given), { recursive: true, mode: 0o700 })
+    const db = openWritable(given)
+    const path = realpathSync(given)
+    let behind: boolean
+    try {
+      behind = schemaState(db) === 'behind'
+    } finally {
+      db.close()
+    }
+    if (behind) await migrate(path, 'up')
+    return path
+  } catch (error) {
+    throw toStoreError(error)
+  }
+}
+
+function composeStore({
+  path,
+  writer,
+  reader,
+}: {
+  path: string
+  writer: WriterClient
+  reader: Reader
+}): Store {
+  const lease = createNodeLease(path, writer)
+  const readable = reader.values<[], number>('SELECT count(*) FROM nodes')
+  let closing: Promise<void> | undefined
+
+  const close = async () => {
+    await writer.close()
+    reader.close()
+    lease.release()
+  }
+
+  return {
+    engine: 'sqlite',
+    location: path,
+    nodes: lease.nodes,
+    runs: createRunStore(reader, writer, lease),
+    items: createItemReads(reader),
+    ledger: createLedgerReads(reader),
+    log: createLogReads(reader),
+    approvals: createApprovalStore(reader, writer),
+    conversations: createConversationStore(reader, writer),
+    retention: { prune: async (input) => writer.write('retention.prune', input) },
+    async ping() {
+      readable.get()
+      await writer.write('ping', null)
+    },
+    close: () => (closing ??= close()),
+  }
+}
