@@ -41,7 +41,8 @@ export function collect(options: CollectOptions): Promise<Collected> {
     const read = () => {
       if (over) return
       for (let event = reader.take(); event; event = reader.take()) {
-        if (isStreamEnd(event)) return finish({ outcome: 'ended', end: event, texts })
+        // A suspension that was resolved meanwhile is passed.
+        if (isStreamEnd(event) && reader.ended) return finish({ outcome: 'ended', end: event, texts })
         keepText(texts, event)
       }
       if (!reader.error && !reader.ended) return

@@ -8,7 +8,6 @@ import { parseInput } from '../../http/validation.ts'
 import type { RunRecord } from '../../store/store.ts'
 import { answerText, awaitRun, isSettled, type RunAnswer } from '../await-run.ts'
 import { modelNameOf, type Protocol, type ProtocolDeps } from '../protocol.ts'
-import { readRun } from '../read-run.ts'
 import { conversationRoutes } from './conversation-routes.ts'
 import { decodeCreateRun, decodePosition, decodeToolResults, knownAgent } from './decode.ts'
 import { createNativeEncoder, encodeAgent, encodeApproval, encodeList, encodeRun } from './encode.ts'
@@ -65,7 +64,7 @@ async function createRun(c: HttpContext, deps: ProtocolDeps, agent: string): Pro
 function streamRun(c: HttpContext, deps: ProtocolDeps, run: RunRecord): Promise<Response> {
   return streamEvents({
     context: c,
-    reader: readRun({ runs: deps.runs, run, after: 0 }),
+    reader: deps.runs.read({ run, after: 0 }),
     encoder: createNativeEncoder(),
     streams: deps.streams,
     headers: { 'content-location': `/v1/runs/${run.id}` },
@@ -159,7 +158,7 @@ async function readEvents(c: HttpContext, deps: ProtocolDeps): Promise<Response>
   const after = decodePosition({ runId: run.id, header: c.req.header('last-event-id'), query })
   return streamEvents({
     context: c,
-    reader: readRun({ runs: deps.runs, run, after }),
+    reader: deps.runs.read({ run, after }),
     encoder: createNativeEncoder(),
     streams: deps.streams,
     settle: { clock: deps.clock },

@@ -52,7 +52,15 @@ function faultsOf(error: AppError): unknown {
     const fault = { type: 'json_invalid', loc: ['body', position], msg: 'JSON decode error', input: {} }
     return [{ ...fault, ctx: { error: reason } }]
   }
-  return error.code === 'invalid_request' ? error.details?.faults : undefined
+  if (error.code !== 'invalid_request') return undefined
+  if (error.details?.faults) return error.details.faults
+  // What the run refuses of the body, such as more steps than the agent allows.
+  const places = error.locations?.filter(({ path }) => path[0] === 'body' || path[0] === 'query')
+  return places?.length ? places.map(({ path, message }) => toValueFault(path, message)) : undefined
+}
+
+function toValueFault(loc: (string | number)[], msg: string): Fault {
+  return { type: 'value_error', loc, msg, input: null }
 }
 
 function toFault(issue: z.core.$ZodIssue, root: string, value: unknown): Fault {

@@ -11,7 +11,6 @@ import { isTerminal } from '../../run-state.ts'
 import type { RunRecord } from '../../store/store.ts'
 import { awaitRun } from '../await-run.ts'
 import type { Protocol, ProtocolDeps } from '../protocol.ts'
-import { readRun } from '../read-run.ts'
 import {
   decodeChat,
   decodePostStream,
@@ -22,6 +21,7 @@ import {
 } from './decode.ts'
 import { createRawTextEncoder, createTypedFrameEncoder, encodeChat, encodeChatFailure } from './encode.ts'
 import { parseFields, renderDetail } from './errors.ts'
+import { readResumed } from './resumed-reader.ts'
 import { getStreamSchema } from './schema.ts'
 
 /** The quick routes: no ids to learn first, one agent, and the bodies of the five systems they stand for. */
@@ -109,7 +109,9 @@ async function streamTyped(c: HttpContext, deps: ProtocolDeps): Promise<Response
   const session = sessionNameOf(run, query.session_id ?? null)
   return streamEvents({
     context: c,
-    reader: readRun({ runs: deps.runs, run, after: 0, seen: resume?.after }),
+    reader: resume
+      ? readResumed({ runs: deps.runs, run, seen: resume.after })
+      : deps.runs.read({ run, after: 0 }),
     encoder: createTypedFrameEncoder({
       prompt: query.message,
       session,
@@ -147,7 +149,7 @@ async function streamRaw(c: HttpContext, deps: ProtocolDeps): Promise<Response> 
   const run = await startQuick(c, deps, { request, bytes })
   return streamEvents({
     context: c,
-    reader: readRun({ runs: deps.runs, run, after: 0 }),
+    reader: deps.runs.read({ run, after: 0 }),
     encoder: createRawTextEncoder(),
     streams: deps.streams,
     headers: streamHeaders(run, sessionNameOf(run, request.session)),
