@@ -1,5 +1,5 @@
 import type { Model, ModelPart, ModelReply, ModelRequest } from '../../src/models/model.ts'
-import type { DecodedReply } from './recorded-replies.ts'
+import type { DecodedReply } from './recorded-reply.ts'
 
 export const greeting: ModelRequest = {
   instructions: undefined,

@@ -1,27 +1,6 @@
-import type { FinishReason } from '../../src/models/model.ts'
-import type { Usage } from '../../src/run-state.ts'
-
-/** What a reply comes to, its deltas joined. */
-export interface DecodedReply {
-  text: string
-  reasoning: string
-  calls: { name: string; arguments: string }[]
-  finishReason: FinishReason
-  usage: Usage | null
-}
-
-export interface RecordedReply {
-  server: string
-  what: string
-  /** The body, as it is on the wire. */
-  stream: string
-  decoded: DecodedReply
-}
-
-const sse = (...events: (string | object)[]): string =>
-  events.map((event) => `data: ${typeof event === 'string' ? event : JSON.stringify(event)}\n\n`).join('')
-
-const nothing = { text: '', reasoning: '', calls: [], usage: null }
+import { gatewayReplies } from './gateway-replies.ts'
+import { nothing, sse } from './recorded-reply.ts'
+import type { RecordedReply } from './recorded-reply.ts'
 
 /** Chunks in the shapes in which servers send them: field for field as documented or recorded, contents shortened. */
 export const recordedReplies: readonly RecordedReply[] = [
@@ -32,7 +11,7 @@ export const recordedReplies: readonly RecordedReply[] = [
   ...deepseek(),
   ...mistral(),
   ...groq(),
-  ...others(),
+  ...gatewayReplies(),
 ]
 
 function openai(): RecordedReply[] {
@@ -525,176 +504,6 @@ function groq(): RecordedReply[] {
         text: 'Hi',
         finishReason: 'stop',
         usage: { input_tokens: 20, output_tokens: 2, total_tokens: 22 },
-      },
-    },
-  ]
-}
-
-/** Shapes that several servers and gateways share. */
-function others(): RecordedReply[] {
-  const chunk = (delta: object, finish_reason: string | null = null) => ({
-    choices: [{ index: 0, delta, finish_reason }],
-  })
-  const call = (entry: object) => chunk({ tool_calls: [entry] })
-  const fn = (name: string, args: unknown) => ({ function: { name, arguments: args } })
-  const twoCalls = [
-    { name: 'add', arguments: '{"x":1}' },
-    { name: 'add', arguments: '{"x":2}' },
-  ]
-  return [
-    {
-      server: 'Gemini',
-      what: 'calls with empty ids and no index, each whole',
-      stream: sse(
-        call({ id: '', type: 'function', ...fn('add', '{"x":1}') }),
-        call({ id: '', type: 'function', ...fn('add', '{"x":2}') }),
-        chunk({}, 'stop'),
-        '[DONE]',
-      ),
-      decoded: { ...nothing, calls: twoCalls, finishReason: 'tool_calls' },
-    },
-    {
-      server: 'a gateway',
-      what: 'calls with one id for all, each whole',
-      stream: sse(
-        call({ id: 'call_add', ...fn('add', '{"x":1}') }),
-        call({ id: 'call_add', ...fn('add', '{"x":2}') }),
-        chunk({}, 'tool_calls'),
-        '[DONE]',
-      ),
-      decoded: { ...nothing, calls: twoCalls, finishReason: 'tool_calls' },
-    },
-    {
-      server: 'a gateway',
-      what: 'one id for all at indexes of their own, interleaved',
-      stream: sse(
-        call({ index: 1, id: 'x', ...fn('add', '{"x"') }),
-        call({ index: 0, id: 'x', ...fn('add', '{"x"') }),
-        call({ index: 0, function: { arguments: ':2}' } }),
-        call({ index: 1, function: { arguments: ':1}' } }),
-        chunk({}, 'tool_calls'),
-        '[DONE]',
-      ),
-      decoded: { ...nothing, calls: twoCalls, finishReason: 'tool_calls' },
-    },
-    {
-      server: 'a gateway',
-      what: 'neither index nor id, several calls in one delta, then their arguments by position',
-      stream: sse(
-        chunk({ tool_calls: [fn('add', ''), fn('add', '')] }),
-        chunk({ tool_calls: [{ function: { arguments: '{"x"' } }, { function: { arguments: '{"x"' } }] }),
-        chunk({ tool_calls: [{ function: { arguments: ':1}' } }, { function: { arguments: ':2}' } }] }),
-        chunk({}, 'tool_calls'),
-        '[DONE]',
-      ),
-      decoded: { ...nothing, calls: twoCalls, finishReason: 'tool_calls' },
-    },
-    {
-      server: 'a gateway',
-      what: 'one call without index and id, its name in every delta',
-      stream: sse(
-        call(fn('add', '{"x":{}')),
-        call(fn('add', ',"y":1}')),
-        call(fn('sub', '{}')),
-        chunk({}, 'tool_calls'),
-        '[DONE]',
-      ),
-      decoded: {
-        ...nothing,
-        calls: [
-          { name: 'add', arguments: '{"x":{},"y":1}' },
-          { name: 'sub', arguments: '{}' },
-        ],
-        finishReason: 'tool_calls',
-      },
-    },
-    {
-      server: 'a gateway',
-      what: 'arguments as an object',
-      stream: sse(call({ index: 0, id: 'a', ...fn('add', { x: 1 }) }), chunk({}, 'tool_calls'), '[DONE]'),
-      decoded: { ...nothing, calls: [{ name: 'add', arguments: '{"x":1}' }], finishReason: 'tool_calls' },
-    },
-    {
-      server: 'a gateway',
-      what: 'arguments before the name',
-      stream: sse(
-        call({ index: 0, id: 'a', function: { arguments: '{"x"' } }),
-        call({ index: 0, ...fn('add', ':1}') }),
-        chunk({}, 'tool_calls'),
-        '[DONE]',
-      ),
-      decoded: { ...nothing, calls: [{ name: 'add', arguments: '{"x":1}' }], finishReason: 'tool_calls' },
-    },
-    {
-      server: 'a gateway',
-      what: 'no [DONE] and an empty finish_reason on the way',
-      stream: sse(chunk({ content: 'Hi' }, ''), chunk({}, 'eos')),
-      decoded: { ...nothing, text: 'Hi', finishReason: 'stop' },
-    },
-    {
-      server: 'a gateway',
-      what: '[DONE] without a finish_reason',
-      stream: sse(chunk({ content: 'Hi' }), '[DONE]'),
-      decoded: { ...nothing, text: 'Hi', finishReason: 'stop' },
-    },
-    {
-      server: 'a gateway',
-      what: 'a reason nobody knows, and a whole message that repeats the deltas',
-      stream: sse(
-        chunk({ content: 'Hi' }),
-        {
-          choices: [
-            { index: 0, message: { role: 'assistant', content: 'Hi' }, finish_reason: 'constructor' },
-          ],
-        },
-        '[DONE]',
-      ),
-      decoded: { ...nothing, text: 'Hi', finishReason: 'other' },
-    },
-    {
-      server: 'a gateway',
-      what: 'one event with the whole completion',
-      stream: sse(
-        {
-          object: 'chat.completion',
-          choices: [
-            {
-              index: 0,
-              message: { role: 'assistant', content: 'Hi', reasoning_text: 'So' },
-              finish_reason: 'stop',
-            },
-          ],
-          usage: { prompt_tokens: 1, completion_tokens: 2 },
-        },
-        '[DONE]',
-      ),
-      decoded: {
-        ...nothing,
-        text: 'Hi',
-        reasoning: 'So',
-        finishReason: 'stop',
-        usage: { input_tokens: 1, output_tokens: 2, total_tokens: 3 },
-      },
-    },
-    {
-      server: 'a gateway',
-      what: 'characters cut in two between deltas, and between arguments',
-      stream: sse(
-        '{"choices":[{"delta":{"reasoning":"r\\ud83d"}}]}',
-        '{"choices":[{"delta":{"reasoning":"\\ude00"}}]}',
-        '{"choices":[{"delta":{"content":"a\\ud83d"}}]}',
-        '{"choices":[{"delta":{"content":"\\ude00b\\ud83d"}}]}',
-        '{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"add","arguments":"{\\"x\\":\\"\\ud83d"}}]}}]}',
-        '{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"\\ude00\\"}"}}]}}]}',
-        chunk({}, 'tool_calls'),
-        '[DONE]',
-      ),
-      decoded: {
-        ...nothing,
-        text: 'a😀b\ufffd',
-        reasoning: 'r😀',
-        calls: [{ name: 'add', arguments: '{"x":"😀"}' }],
-        finishReason: 'tool_calls',
       },
     },
   ]

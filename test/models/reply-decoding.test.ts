@@ -5,7 +5,7 @@ import { ReplyDecoder } from '../../src/models/openai-compatible/reply-decoder.t
 import { SseParser } from '../../src/models/openai-compatible/sse-parser.ts'
 import { joinParts } from './collect-reply.ts'
 import { recordedReplies } from './recorded-replies.ts'
-import type { DecodedReply } from './recorded-replies.ts'
+import type { DecodedReply } from './recorded-reply.ts'
 
 function decode(chunks: readonly Buffer[]): DecodedReply {
   const parts: ModelPart[] = []

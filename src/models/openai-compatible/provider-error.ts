@@ -124,7 +124,8 @@ export function readRetryAfter(headers: IncomingHttpHeaders, now: number): numbe
   const header = headers['retry-after']
   const seconds = toNumber(header)
   if (seconds !== undefined) return Math.round(seconds * 1000)
-  const date = header === undefined ? Number.NaN : Date.parse(header)
+  // Every form of an HTTP date begins with a weekday; Date.parse alone takes nearly anything for a date.
+  const date = header !== undefined && /^[A-Z][a-z]{2}/.test(header) ? Date.parse(header) : Number.NaN
   return Number.isNaN(date) ? undefined : Math.max(0, date - now)
 }
 
