@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { loadSettings } from '../config.ts'
 import { migrate, migrationStatus } from '../store/sqlite/migrate.ts'
-import { UsageError } from './run.ts'
+import { UsageError } from './usage-error.ts'
 
 /** `parley migrate up|down|status`, on the embedded database of `DATA_DIR`. */
 export async function migrateCommand(args: readonly string[]): Promise<number> {

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Agent } from '../agent/agent.ts'
-import { UsageError } from './run.ts'
+import { UsageError } from './usage-error.ts'
 
 /**
  * The agents a module exports by default: `{ agents }`, one agent, or a list. The path is relative to the working folder;

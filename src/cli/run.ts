@@ -1,13 +1,6 @@
 import { parseArgs } from 'node:util'
 import { version } from '../version.ts'
-
-/** What a command needs to say when it cannot go on: shown without a stack. */
-export class UsageError extends Error {
-  constructor(message: string) {
-    super(message)
-    this.name = 'UsageError'
-  }
-}
+import { UsageError } from './usage-error.ts'
 
 const usage = `parley ${version}
 

@@ -2,7 +2,7 @@ import { serve, type ParleyServer } from '../serve.ts'
 import { version } from '../version.ts'
 import { assistant } from './assistant.ts'
 import { loadAgents } from './module.ts'
-import { UsageError } from './run.ts'
+import { UsageError } from './usage-error.ts'
 
 /** `parley serve [module]`. Returns once the server listens. */
 export async function serveCommand(args: readonly string[]): Promise<number> {

@@ -1,7 +1,7 @@
 import type { CreateTableBuilder, Kysely } from 'kysely'
 import { sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
-import type { MigrationEngine } from './migrations.ts'
+import type { MigrationEngine } from './migration-engine.ts'
 
 type AnyTable = CreateTableBuilder<string, string>
 

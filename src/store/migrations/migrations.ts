@@ -1,8 +1,7 @@
 import type { Migration } from 'kysely/migration'
 import { initial } from './001-initial.ts'
+import type { MigrationEngine } from './migration-engine.ts'
 import type { migrationNames } from './migration-names.ts'
-
-export type MigrationEngine = 'sqlite' | 'postgres'
 
 type MigrationName = (typeof migrationNames)[number]
 

@@ -14,7 +14,7 @@ export interface ConversationInput {
   now: number
 }
 
-interface Owned {
+export interface Owned {
   owner: string
   namespace: string
   id: string

@@ -1,0 +1,1 @@
+export type MigrationEngine = 'sqlite' | 'postgres'
