@@ -61,9 +61,9 @@ export interface ConversationRecord {
   holder_run_id: string | null
   metadata: Record<string, string>
   created_at: number
-  /** The last time a run was created on it or it was read as a session. */
+  /** The last time a run was created or ended on it, or it was read as a session. */
   used_at: number
-  /** Idle time after which it ends; null: never. */
+  /** Idle time after which it ends, though never while a run on it is not terminal; null: never. */
   ttl_ms: number | null
 }
 
@@ -366,6 +366,7 @@ export interface Store {
   }
 
   readonly conversations: {
+    /** Where one with that key is there, it is returned as it is and nothing is made. */
     create(input: {
       scope: Scope
       id: string

@@ -8,6 +8,8 @@ import type { WriterClient } from './writer-client.ts'
 /** The lock on the file is the lease: who has it renews without a write, and nobody else has to wait for it to expire. */
 export interface NodeLease extends LiveEpoch {
   nodes: Store['nodes']
+  /** Gives up the lease if there is one, before the writer closes. */
+  leave(now: number): Promise<void>
   /** Lets go of the lock. */
   release(): void
 }
@@ -25,6 +27,9 @@ export function createNodeLease(path: string, writer: WriterClient): NodeLease {
   return {
     holds: (asked) => asked === epoch,
     release,
+    async leave(now) {
+      if (epoch !== undefined && !writer.dead) await writer.write('nodes.leave', { epoch, now })
+    },
     nodes: {
       leaseExpires: false,
       async join(input) {

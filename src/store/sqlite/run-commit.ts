@@ -146,10 +146,10 @@ function createRowUpdate({ db, attemptGap }: WriteContext) {
     }
     const claimable = end.status === 'queued' ? 1 : 0
     const endedAt = end.status === 'queued' || end.status === 'suspended' ? null : input.now
-    // One call with every column: the statement is the list.
+    // prettier-ignore
     finish.run(
-      ...[lastSeq, nextSeq, crashFactor, usage, steps, plan, agent, end.status, claimable],
-      ...[end.stop_reason, end.error, end.output, end.pending_calls, endedAt, run_id],
+      lastSeq, nextSeq, crashFactor, usage, steps, plan, agent, end.status, claimable, end.stop_reason, end.error,
+      end.output, end.pending_calls, endedAt, run_id,
     )
   }
 }

@@ -1,5 +1,7 @@
 import { mkdirSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
+import type { Clock } from '../../clock.ts'
+import { systemClock } from '../../clock.ts'
 import type { Store } from '../store.ts'
 import { createApprovalStore } from './approval-store.ts'
 import { createConversationStore } from './conversation-store.ts'
@@ -20,11 +22,11 @@ import { createWriterClient } from './writer-client.ts'
  * `store_unavailable` when the file cannot be used, and when a newer version of the program has changed it. Any number of
  * processes may open it; one at a time may join.
  */
-export async function openSqliteStore(options: { path: string }): Promise<Store> {
+export async function openSqliteStore(options: { path: string; clock?: Clock }): Promise<Store> {
   const path = await prepareFile(options.path)
   const writer = createWriterClient({ path })
   try {
-    return composeStore({ path, writer, reader: openReader(path) })
+    return composeStore({ path, writer, reader: openReader(path), clock: options.clock ?? systemClock })
   } catch (error) {
     await writer.close()
     throw toStoreError(error)
@@ -51,23 +53,27 @@ async function prepareFile(given: string): Promise<string> {
   }
 }
 
-function composeStore({
-  path,
-  writer,
-  reader,
-}: {
+interface StoreParts {
   path: string
   writer: WriterClient
   reader: Reader
-}): Store {
+  /** Dates the end of the lease on `close`; all other times come with the calls. */
+  clock: Clock
+}
+
+function composeStore({ path, writer, reader, clock }: StoreParts): Store {
   const lease = createNodeLease(path, writer)
   const readable = reader.values<[], number>('SELECT count(*) FROM nodes')
   let closing: Promise<void> | undefined
 
   const close = async () => {
-    await writer.close()
-    reader.close()
-    lease.release()
+    try {
+      await lease.leave(clock.now())
+    } finally {
+      await writer.close()
+      reader.close()
+      lease.release()
+    }
   }
 
   return {

@@ -22,8 +22,8 @@ export interface WriterClient {
 }
 
 interface Waiting {
-  resolve(value: unknown): void
-  reject(error: AppError): void
+  resolve: (value: unknown) => void
+  reject: (error: AppError) => void
 }
 
 export interface WriterClientOptions {
