@@ -116,6 +116,8 @@ export function createPump(options: PumpOptions): Pump {
 
   return {
     start(opened) {
+      // The client had left before.
+      if (over) return opened.close()
       sink = opened
       streams.add(open)
       reader.onReady = () => {
