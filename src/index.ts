@@ -1,0 +1,56 @@
+export { agent } from './agent/agent.ts'
+export type { Agent, AgentOptions, InstructionsContext } from './agent/agent.ts'
+export type { HookContext, Hooks, Refusal } from './agent/hooks.ts'
+export { tool } from './agent/tool.ts'
+export type { ApprovalContext, Tool, ToolContext, ToolEffect, ToolOptions } from './agent/tool.ts'
+export type { Clock } from './clock.ts'
+export type { Settings } from './config.ts'
+export { AppError, errorCodes } from './errors.ts'
+export type { AppErrorOptions, ErrorCode, ErrorLocation } from './errors.ts'
+export type { EventOf, EventType, RunEvent } from './events.ts'
+export type { Principal } from './identity/principal.ts'
+export type { Item, MessageItem, Part, ReasoningItem, ToolCallItem, ToolResultItem } from './items.ts'
+export type { Logger, LogLevel } from './logger.ts'
+export { demoModel } from './models/demo.ts'
+export type { DemoModelOptions } from './models/demo.ts'
+export type {
+  FinishReason,
+  Model,
+  ModelPart,
+  ModelReply,
+  ModelRequest,
+  ModelSettings,
+  ModelStreamOptions,
+  ModelTool,
+  ReasoningEffort,
+  ToolChoice,
+} from './models/model.ts'
+export type { ProviderKey, ProviderOptions } from './models/registry.ts'
+export { scriptedModel } from './models/scripted.ts'
+export type {
+  ReplyFunction,
+  ScriptedError,
+  ScriptedModel,
+  ScriptedModelOptions,
+  ScriptedReply,
+  ScriptedToolCall,
+  ScriptedTurn,
+} from './models/scripted.ts'
+export { createParley } from './parley.ts'
+export type { Parley, ParleyOptions } from './parley.ts'
+export type { RunError, RunOptions, RunStatus, StopReason, TerminalStatus, Usage } from './run-state.ts'
+export { eventsOf } from './runs/runs.ts'
+export type {
+  Approvals,
+  ConversationRef,
+  Conversations,
+  CreatedRun,
+  CreateRunInput,
+  LogReader,
+  Runs,
+  ToolResultInput,
+} from './runs/runs.ts'
+export { serve } from './serve.ts'
+export type { ParleyServer, ServeOptions } from './serve.ts'
+export type { ApprovalRecord, ApprovalStatus, ConversationRecord, RunRecord } from './store/store.ts'
+export { calculator } from './tools/calculator.ts'
