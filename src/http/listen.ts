@@ -95,13 +95,17 @@ function toListenError(
   return new ListenError(`cannot listen on ${host}:${port}: ${reason}`, error)
 }
 
+/** How often a server that closes looks for connections whose last answer is out; Node closes only those idle already. */
+const idleCheckMs = 20
+
 function closed(server: Server, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
+    const check = setInterval(() => server.closeIdleConnections(), idleCheckMs)
     const cut = setTimeout(() => server.closeAllConnections(), graceMs)
     server.close(() => {
+      clearInterval(check)
       clearTimeout(cut)
       resolve()
     })
-    server.closeIdleConnections()
   })
 }
