@@ -170,3 +170,44 @@ export function gatewayReplies(): RecordedReply[] {
     },
   ]
 }
+
+export function groqReplies(): RecordedReply[] {
+  const chunk = (delta: object, finish_reason: string | null = null, rest: object = {}) => ({
+    id: 'chatcmpl-3e1f',
+    object: 'chat.completion.chunk',
+    created: 1_726_000_000,
+    model: 'llama-3.3-70b-versatile',
+    system_fingerprint: 'fp_2ca0059abb',
+    choices: [{ index: 0, delta, logprobs: null, finish_reason }],
+    ...rest,
+  })
+  return [
+    {
+      server: 'Groq',
+      what: 'usage in a field of its own',
+      stream: sse(
+        chunk({ role: 'assistant', content: '' }, null, { x_groq: { id: 'req_01' } }),
+        chunk({ content: 'Hi' }),
+        chunk({}, 'stop', {
+          x_groq: {
+            id: 'req_01',
+            usage: {
+              queue_time: 0.05,
+              prompt_tokens: 20,
+              completion_tokens: 2,
+              total_tokens: 22,
+              total_time: 0.1,
+            },
+          },
+        }),
+        '[DONE]',
+      ),
+      decoded: {
+        ...nothing,
+        text: 'Hi',
+        finishReason: 'stop',
+        usage: { input_tokens: 20, output_tokens: 2, total_tokens: 22 },
+      },
+    },
+  ]
+}

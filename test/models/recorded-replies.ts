@@ -1,4 +1,4 @@
-import { gatewayReplies } from './gateway-replies.ts'
+import { gatewayReplies, groqReplies } from './gateway-replies.ts'
 import { nothing, sse } from './recorded-reply.ts'
 import type { RecordedReply } from './recorded-reply.ts'
 
@@ -10,7 +10,7 @@ export const recordedReplies: readonly RecordedReply[] = [
   ...openrouter(),
   ...deepseek(),
   ...mistral(),
-  ...groq(),
+  ...groqReplies(),
   ...gatewayReplies(),
 ]
 
@@ -463,47 +463,6 @@ function mistral(): RecordedReply[] {
           { name: 'weather', arguments: '{"city": "Oslo"}' },
         ],
         finishReason: 'tool_calls',
-      },
-    },
-  ]
-}
-
-function groq(): RecordedReply[] {
-  const chunk = (delta: object, finish_reason: string | null = null, rest: object = {}) => ({
-    id: 'chatcmpl-3e1f',
-    object: 'chat.completion.chunk',
-    created: 1_726_000_000,
-    model: 'llama-3.3-70b-versatile',
-    system_fingerprint: 'fp_2ca0059abb',
-    choices: [{ index: 0, delta, logprobs: null, finish_reason }],
-    ...rest,
-  })
-  return [
-    {
-      server: 'Groq',
-      what: 'usage in a field of its own',
-      stream: sse(
-        chunk({ role: 'assistant', content: '' }, null, { x_groq: { id: 'req_01' } }),
-        chunk({ content: 'Hi' }),
-        chunk({}, 'stop', {
-          x_groq: {
-            id: 'req_01',
-            usage: {
-              queue_time: 0.05,
-              prompt_tokens: 20,
-              completion_tokens: 2,
-              total_tokens: 22,
-              total_time: 0.1,
-            },
-          },
-        }),
-        '[DONE]',
-      ),
-      decoded: {
-        ...nothing,
-        text: 'Hi',
-        finishReason: 'stop',
-        usage: { input_tokens: 20, output_tokens: 2, total_tokens: 22 },
       },
     },
   ]

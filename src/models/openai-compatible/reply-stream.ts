@@ -203,7 +203,7 @@ export class ReplyStream implements ResponseHandler {
 
 /** Providers repeat the key they refuse; what they said is kept as the cause, without it. */
 function blot(error: unknown, secrets: readonly string[]): void {
-  if (!AppError.is(error) || !Error.isError(error.cause)) return
+  if (!AppError.is(error) || !(error.cause instanceof Error)) return
   const { cause } = error
   for (const secret of secrets) {
     if (!cause.message.includes(secret)) continue

@@ -16,7 +16,8 @@ export interface SseParserOptions {
 export class SseParser {
   readonly #onEvent: (data: string, name: string) => void
   readonly #maxEventLength: number
-  readonly #decoder = new StringDecoder('utf8')
+  /** Made when a character was cut in two for the first time: with many servers that never happens. */
+  #decoder: StringDecoder | undefined
   /** The decoder may hold the first bytes of a character. */
   #midCharacter = false
   #started = false
@@ -65,6 +66,7 @@ export class SseParser {
     const whole = last !== undefined && last < 0x80
     if (whole && !this.#midCharacter) return chunk.toString('utf8')
     this.#midCharacter = !whole
+    this.#decoder ??= new StringDecoder('utf8')
     return this.#decoder.write(chunk)
   }
 
