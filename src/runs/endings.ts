@@ -1,5 +1,6 @@
 import type { Batch, RunOutcome } from '../agent/context.ts'
 import { Interruption } from '../agent/context.ts'
+import { sleep, type Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { EventDraft } from '../events.ts'
 import type { Logger } from '../logger.ts'
@@ -7,7 +8,10 @@ import type { RunError, StopReason, TerminalStatus, Usage } from '../run-state.t
 import type { RunRecord } from '../store/store.ts'
 import type { LogWriter } from './log-writer.ts'
 
-interface Ending {
+const firstRetryMs = 1_000
+const maxRetryMs = 5_000
+
+export interface Ending {
   log: LogWriter
   run: RunRecord
   usage: Usage
@@ -95,6 +99,31 @@ async function end(ending: Ending, final: Final): Promise<void> {
     output,
   }
   await log.commit({ events: [event], usage, steps, end: outcome })
+}
+
+/**
+ * The last resort, where the store refused even the end: lets go of what was streamed and not committed, and tries to write
+ * a bare end until it is written or may not be. A run must not stay open with nobody on it.
+ */
+export async function endBare(
+  ending: Ending,
+  input: { clock: Clock; mayWrite: () => boolean },
+): Promise<void> {
+  let final = failed(new AppError('store_unavailable'))
+  for (let ms = firstRetryMs; ; ms = Math.min(ms * 2, maxRetryMs)) {
+    await sleep({ clock: input.clock, ms })
+    if (!input.mayWrite()) return
+    try {
+      ending.log.discard()
+      await end(ending, final)
+      return
+    } catch (error) {
+      // Anything else is the store that still refuses; what it says was logged the first time.
+      if (!(error instanceof Interruption)) continue
+      if (error.reason !== 'cancelled') return
+      final = cancelled
+    }
+  }
 }
 
 /** Gives the run back, for another node or another day. A reply that was cut is void: the model will be asked again. */

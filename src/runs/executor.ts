@@ -11,7 +11,7 @@ import type { TailWriter, Tails } from '../live/tail.ts'
 import type { Logger } from '../logger.ts'
 import type { Model } from '../models/model.ts'
 import type { ClaimedRun, RunRecord, Store } from '../store/store.ts'
-import { endInterrupted } from './endings.ts'
+import { endBare, endInterrupted, type Ending } from './endings.ts'
 import { LogWriter } from './log-writer.ts'
 
 /** After so many rescues without a commit between them a run is given up. */
@@ -62,7 +62,9 @@ export interface Executor {
 
 export function createExecutor(options: ExecutorOptions): Executor {
   const executions = new Map<string, Execution>()
+  let stopped = false
   const interruptAll = (reason: InterruptionReason) => {
+    stopped = true
     for (const { controller } of executions.values()) controller.abort(new Interruption(reason))
   }
   return {
@@ -74,7 +76,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
         if (executions.get(runId) === execution) executions.delete(runId)
       }
       const execute = (claimed: ClaimedRun, items?: Item[]) => {
-        execution.done = executeRun(options, { claimed, items, controller }).finally(() => {
+        const mayWrite = () => !stopped && options.holdsLease(claimed.run.epoch ?? 0)
+        execution.done = executeRun(options, { claimed, items, controller, mayWrite }).finally(() => {
           release()
           options.onDone(claimed.run)
         })
@@ -99,7 +102,12 @@ export function createExecutor(options: ExecutorOptions): Executor {
 /** Never rejects: what goes wrong ends the run, and what cannot even do that is logged. */
 async function executeRun(
   options: ExecutorOptions,
-  input: { claimed: ClaimedRun; items: Item[] | undefined; controller: AbortController },
+  input: {
+    claimed: ClaimedRun
+    items: Item[] | undefined
+    controller: AbortController
+    mayWrite: () => boolean
+  },
 ): Promise<void> {
   const { claimed, controller } = input
   const { run } = claimed
@@ -108,28 +116,40 @@ async function executeRun(
   const forgetTimeout = options.clock.after(options.runTimeoutMs, () =>
     controller.abort(new Interruption('timeout')),
   )
+  const items: PlacedItem[] = []
+  const log = openLog(options, { claimed, tail, items })
+  const ending: Ending = { log, run, usage: run.usage, steps: run.steps }
   try {
     tail.append(claimed.start)
     tail.committed(claimed.start.seq)
-    const items = await ownItems(options, { run, items: input.items })
-    const log = openLog(options, { claimed, tail, items })
-    const ending = { log, run, usage: run.usage, steps: run.steps }
-    try {
-      const context = await openContext(options, { claimed, items, log, logger, signal: controller.signal })
-      try {
-        await runLoop(context)
-      } finally {
-        ending.usage = context.usage
-        ending.steps = context.steps
-      }
-    } catch (error) {
-      await endInterrupted(ending, { error, logger })
-    }
+    items.push(...(await ownItems(options, { run, items: input.items })))
+    log.continueAfter(items.length)
+    await driveLoop(options, { claimed, items, log, logger, signal: controller.signal, ending })
   } catch (error) {
-    logger.error({ err: error }, 'the run could not be ended; another attempt will')
+    logger.error({ err: error }, 'the store refused the end of the run; trying again')
+    await endBare(ending, { clock: options.clock, mayWrite: input.mayWrite })
   } finally {
     forgetTimeout()
     tail.close()
+  }
+}
+
+/** Runs the loop and ends what it leaves open. Throws only where the store refuses that. */
+async function driveLoop(
+  options: ExecutorOptions,
+  input: Parameters<typeof openContext>[1] & { ending: Ending },
+): Promise<void> {
+  const { ending, logger } = input
+  try {
+    const context = await openContext(options, input)
+    try {
+      await runLoop(context)
+    } finally {
+      ending.usage = context.usage
+      ending.steps = context.steps
+    }
+  } catch (error) {
+    await endInterrupted(ending, { error, logger })
   }
 }
 

@@ -14,7 +14,7 @@ export interface LogWriterOptions {
   fence: Fence
   /** Number of the last committed event: ours go on from it. */
   lastSeq: number
-  /** The run's items so far. The writer adds to it what it commits. */
+  /** The run's items. The writer adds to it what it commits. */
   items: PlacedItem[]
   /** False: the lease is not ours any more, as far as we can tell. Asked before each flush. */
   holdsLease: () => boolean
@@ -33,7 +33,7 @@ interface Waiting {
 export class LogWriter implements StepLog {
   readonly #options: LogWriterOptions
   #seq: number
-  #position: number
+  #position = 0
   /** Shown, not committed. */
   #shown: LoggedEvent[] = []
   /** To be committed with whatever comes next. */
@@ -45,7 +45,11 @@ export class LogWriter implements StepLog {
   constructor(options: LogWriterOptions) {
     this.#options = options
     this.#seq = options.lastSeq
-    this.#position = options.items.length
+  }
+
+  /** The run has so many items already: new ones are placed behind them. */
+  continueAfter(count: number): void {
+    this.#position = count
   }
 
   emit(draft: EventDraft): void {
@@ -73,6 +77,12 @@ export class LogWriter implements StepLog {
   voidDeferred(): boolean {
     this.#deferred.items = this.#deferred.items.map((item) => ({ ...item, void: true }))
     return this.#shown.length > 0
+  }
+
+  /** Gives up what was shown and what was deferred: the store will not have it. */
+  discard(): void {
+    this.#shown = []
+    this.#deferred = { events: [], items: [], settled: [] }
   }
 
   commit(batch: Batch): Promise<void> {
