@@ -26,8 +26,11 @@ export function startExample(
 }
 
 /** The same for an example that is a program of its own. */
-export function startProgram(program: string): Promise<ExampleProcess> {
-  return startProcess([program], { LOG_LEVEL: 'silent' })
+export function startProgram(
+  program: string,
+  environment: Record<string, string> = {},
+): Promise<ExampleProcess> {
+  return startProcess([program], { LOG_LEVEL: 'silent', ...environment })
 }
 
 async function startProcess(args: string[], environment: Record<string, string>): Promise<ExampleProcess> {
