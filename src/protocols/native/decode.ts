@@ -6,7 +6,7 @@ import type { Item } from '../../items.ts'
 import type { RunOptions } from '../../run-state.ts'
 import type { ConversationRef, CreateRunInput, ToolResultInput } from '../../runs/runs.ts'
 import type { z } from 'zod'
-import type { CreateRunBody, InputMessage, toolResultsSchema } from './schema.ts'
+import type { CreateRunBody, InputItem, toolResultsSchema } from './schema.ts'
 
 export function decodeCreateRun(input: {
   principal: Principal
@@ -30,7 +30,7 @@ export function decodeCreateRun(input: {
 }
 
 /** A text is one message of the user. Ids are given here. */
-export function decodeInput(input: string | InputMessage[]): Item[] {
+export function decodeInput(input: string | InputItem[]): Item[] {
   if (typeof input === 'string') return [userMessage(input)]
   return input.map(({ role, content }) => ({
     type: 'message',

@@ -9,12 +9,15 @@ import {
   runStatusSchema,
 } from '../../run-state.ts'
 
-const inputMessageSchema = z.strictObject({
-  type: z.literal('message'),
-  role: z.enum(['user', 'assistant', 'system']),
-  content: z.union([z.string(), z.array(partSchema).min(1)]),
-})
-export type InputMessage = z.infer<typeof inputMessageSchema>
+/** What a caller may put into a run's input. Results of tools have their own route. */
+const inputItemSchema = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('message'),
+    role: z.enum(['user', 'assistant', 'system']),
+    content: z.union([z.string(), z.array(partSchema).min(1)]),
+  }),
+])
+export type InputItem = z.infer<typeof inputItemSchema>
 
 const metadataSchema = z
   .record(z.string().max(64), z.string().max(512))
@@ -25,7 +28,7 @@ const options = runOptionsSchema.shape
 /** Body of `POST /v1/agents/{agent}/runs`. */
 export const createRunSchema = z
   .strictObject({
-    input: z.union([z.string(), z.array(inputMessageSchema).min(1).max(1000)]),
+    input: z.union([z.string(), z.array(inputItemSchema).min(1).max(1000)]),
     conversation_id: z.string().min(1).optional(),
     session_id: sessionIdSchema.optional(),
     parent_run_id: z.string().min(1).optional(),
