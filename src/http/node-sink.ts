@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http'
-import type { Pump } from './stream-pump.ts'
+import type { StreamPump } from './stream-pump.ts'
 
 export interface NodeSinkOptions {
-  pump: Pump
+  pump: StreamPump
   outgoing: ServerResponse
   headers: Record<string, string>
 }

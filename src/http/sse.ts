@@ -7,7 +7,7 @@ import type { Encoder } from './encoder.ts'
 import { createNodeSink } from './node-sink.ts'
 import { baseHeaders } from './respond.ts'
 import { nodeOf, onClientGone, type HttpContext } from './request.ts'
-import { createPump } from './stream-pump.ts'
+import { StreamPump } from './stream-pump.ts'
 import type { Streams } from './streams.ts'
 import { createWebSink } from './web-sink.ts'
 
@@ -49,7 +49,7 @@ export async function streamEvents(stream: EventStream): Promise<Response> {
   const { request } = context.var
   request.streaming = true
   const { encoder, streams, heartbeat = true } = stream
-  const pump = createPump({ reader, encoder, streams, request, first, heartbeat })
+  const pump = new StreamPump({ reader, encoder, streams, request, first, heartbeat })
   const headers = streamHeaders(stream)
   const node = nodeOf(context)
   pump.onOver(onClientGone(context, () => pump.leave()))

@@ -13,21 +13,6 @@ export interface Sink {
   close(): void
 }
 
-/**
- * Moves text from a reader to a sink. Synchronous: all that is ready goes out in one write, and nothing is taken from the
- * reader while the sink is full.
- */
-export interface Pump {
-  /** Called by the sink, once. It counts as full until it calls `run`. */
-  start(sink: Sink): void
-  /** The sink has room. */
-  run(): void
-  /** The client is gone. */
-  leave(): void
-  /** Called when the stream is over, in whatever way. */
-  onOver(call: () => void): void
-}
-
 export interface PumpOptions {
   reader: LogReader
   encoder: Encoder
@@ -41,43 +26,91 @@ export interface PumpOptions {
 /** More than this goes out in several writes, so that a long replay looks at the sink between them. In UTF-16 units. */
 const maxWrite = 64 * 1024
 
-export function createPump(options: PumpOptions): Pump {
-  const { reader, encoder, streams, request } = options
-  const closers: (() => void)[] = []
-  let { first } = options
-  let sink: Sink | undefined
-  let full = true
-  let over = false
+/**
+ * Moves text from a reader to a sink. Synchronous: all that is ready goes out in one write, and nothing is taken from the
+ * reader while the sink is full.
+ */
+export class StreamPump implements OpenStream {
+  idleTicks = 0
+  readonly #options: PumpOptions
+  readonly #closers: (() => void)[] = []
+  #sink: Sink | undefined
+  /** Also until the sink asks for the first time. */
+  #full = true
+  #over = false
+  #first: RunEvent | undefined
 
-  const open: OpenStream = {
-    idleTicks: 0,
-    beat() {
-      if (options.heartbeat && !full) write(': hb\n')
-    },
-    end: () => finish('server'),
+  constructor(options: PumpOptions) {
+    this.#options = options
+    this.#first = options.first
   }
 
-  function write(text: string): void {
-    open.idleTicks = 0
-    full = sink?.write(text) === false
+  /** Called by the sink, once. It counts as full until it calls `run`. */
+  start(sink: Sink): void {
+    // The client had left before.
+    if (this.#over) return sink.close()
+    this.#sink = sink
+    const { reader, streams } = this.#options
+    streams.add(this)
+    reader.onReady = () => {
+      if (!this.#full) this.run()
+    }
   }
 
-  function finish(left: 'client' | 'server'): void {
-    if (over) return
-    over = true
-    streams.remove(open)
-    reader.detach(left)
-    if (left === 'server') sink?.close()
-    for (const close of closers) close()
-    request.end(left === 'client' ? 499 : 200)
+  /** The sink has room. An encoder that throws must not take the process with it: its stream breaks as an internal error. */
+  run(): void {
+    if (this.#over) return
+    const { encoder, streams, request } = this.#options
+    try {
+      this.#pump()
+    } catch (error) {
+      streams.report(error, request)
+      this.#write(encoder.fail(new AppError('internal', { cause: error })))
+      this.#finish('server')
+    }
+  }
+
+  /** The client is gone. */
+  leave(): void {
+    this.#finish('client')
+  }
+
+  /** Calls when the stream is over, in whatever way; at once where it is. */
+  onOver(call: () => void): void {
+    if (this.#over) call()
+    else this.#closers.push(call)
+  }
+
+  beat(): void {
+    if (this.#options.heartbeat && !this.#full) this.#write(': hb\n')
+  }
+
+  end(): void {
+    this.#finish('server')
+  }
+
+  #pump(): void {
+    this.#full = false
+    while (!this.#over && !this.#full) {
+      const text = this.#take()
+      if (text.length >= maxWrite) {
+        this.#write(text)
+        continue
+      }
+      const ending = endOf(this.#options)
+      if (text !== '' || ending) this.#write(text + (ending ?? ''))
+      if (ending !== undefined) this.#finish('server')
+      return
+    }
   }
 
   /** What is ready, at most about one write of it. */
-  function take(): string {
+  #take(): string {
+    const { reader, encoder } = this.#options
     let text = ''
-    if (first) {
-      text = encoder.push(first)
-      first = undefined
+    if (this.#first) {
+      text = encoder.push(this.#first)
+      this.#first = undefined
     }
     while (text.length < maxWrite) {
       const event = reader.take()
@@ -87,54 +120,25 @@ export function createPump(options: PumpOptions): Pump {
     return text
   }
 
-  function pump(): void {
-    full = false
-    while (!over && !full) {
-      const text = take()
-      if (text.length >= maxWrite) {
-        write(text)
-        continue
-      }
-      const ending = endOf(encoder, reader)
-      if (text !== '' || ending) write(text + (ending ?? ''))
-      if (ending !== undefined) finish('server')
-      return
-    }
+  #write(text: string): void {
+    this.idleTicks = 0
+    this.#full = this.#sink?.write(text) === false
   }
 
-  /** An encoder that throws must not take the process with it: its stream breaks as an internal error. */
-  function run(): void {
-    if (over) return
-    try {
-      pump()
-    } catch (error) {
-      streams.report(error, request)
-      write(encoder.fail(new AppError('internal', { cause: error })))
-      finish('server')
-    }
-  }
-
-  return {
-    start(opened) {
-      // The client had left before.
-      if (over) return opened.close()
-      sink = opened
-      streams.add(open)
-      reader.onReady = () => {
-        if (!full) run()
-      }
-    },
-    run,
-    leave: () => finish('client'),
-    onOver(call) {
-      if (over) call()
-      else closers.push(call)
-    },
+  #finish(left: 'client' | 'server'): void {
+    if (this.#over) return
+    this.#over = true
+    const { streams, reader, request } = this.#options
+    streams.remove(this)
+    reader.detach(left)
+    if (left === 'server') this.#sink?.close()
+    for (const close of this.#closers) close()
+    request.end(left === 'client' ? 499 : 200)
   }
 }
 
 /** The text that ends the stream, where it ends now. */
-function endOf(encoder: Encoder, reader: LogReader): string | undefined {
+function endOf({ encoder, reader }: PumpOptions): string | undefined {
   if (reader.error) return encoder.fail(AppError.from(reader.error))
   return reader.ended ? encoder.end() : undefined
 }

@@ -1,9 +1,9 @@
-import type { Pump } from './stream-pump.ts'
+import type { StreamPump } from './stream-pump.ts'
 
 const encoder = new TextEncoder()
 
 /** The same stream as a web `Response`: events are taken when its reader pulls, and cancelling it means the client left. */
-export function createWebSink(options: { pump: Pump; headers: Record<string, string> }): Response {
+export function createWebSink(options: { pump: StreamPump; headers: Record<string, string> }): Response {
   const { pump, headers } = options
   const body = new ReadableStream<Uint8Array>(
     {

@@ -12,7 +12,7 @@ export interface AppUnderTest {
   /** Entries of the log so far. */
   log: Record<string, unknown>[]
   /** Resolves with the first entry that fits, past or to come. */
-  logged(fits: (entry: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>
+  logged: (fits: (entry: Record<string, unknown>) => boolean) => Promise<Record<string, unknown>>
 }
 
 /** The HTTP layer with routes of the test's own and nothing behind it. */

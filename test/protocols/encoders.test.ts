@@ -2,7 +2,7 @@ import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { AppError } from '../../src/errors.ts'
-import { eventSchema, type RunEvent } from '../../src/events.ts'
+import { eventSchema, type LoggedEvent, type RunEvent } from '../../src/events.ts'
 import type { Encoder } from '../../src/http/encoder.ts'
 import { createNativeEncoder } from '../../src/protocols/native/encode.ts'
 import { createRawTextEncoder, createTypedFrameEncoder } from '../../src/protocols/root/encode.ts'
@@ -47,9 +47,9 @@ const nasty = fc
   .map((parts) => parts.join(''))
 const text = fc.oneof(nasty, fc.string(), fc.string({ unit: 'grapheme' }))
 
-function textRun(deltas: readonly string[]): RunEvent[] {
+function textRun(deltas: readonly string[]): LoggedEvent[] {
   const item_id = 'item_1'
-  const events: RunEvent[] = [{ seq: 1, type: 'text.start', item_id }]
+  const events: LoggedEvent[] = [{ seq: 1, type: 'text.start', item_id }]
   for (const delta of deltas) events.push({ seq: events.length + 1, type: 'text.delta', item_id, delta })
   events.push({ seq: events.length + 1, type: 'text.end', item_id })
   events.push({
