@@ -35,6 +35,24 @@ describe.each(recordedReplies)('$server: $what', ({ stream, decoded }) => {
 })
 
 describe('a reply', () => {
+  test.each([
+    ['reasoning', { reasoning: 'b' }, { type: 'reasoning', delta: 'b' }],
+    [
+      'a tool call',
+      { tool_calls: [{ index: 0, function: { name: 'b' } }] },
+      { type: 'tool_call', index: 0, name: 'b' },
+    ],
+    ['a function call', { function_call: { name: 'b' } }, { type: 'tool_call', index: 0, name: 'b' }],
+  ])('ends half a character before %s begins', (_name, delta, part) => {
+    const parts: ModelPart[] = []
+    const decoder = new ReplyDecoder((one) => parts.push(one))
+    decoder.pushChunk({ choices: [{ delta: { content: 'a\ud83d' } }] })
+    decoder.pushChunk({ choices: [{ delta }] })
+    decoder.pushChunk({ choices: [{ delta: {}, finish_reason: 'stop' }] })
+    decoder.end()
+    expect(parts).toEqual([{ type: 'text', delta: 'a' }, { type: 'text', delta: '\ufffd' }, part])
+  })
+
   const delta = fc.string({ unit: 'binary', minLength: 1 })
   const kind = fc.constantFrom('content', 'reasoning_content', 'tool0', 'tool1')
 
