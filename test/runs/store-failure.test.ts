@@ -26,7 +26,7 @@ async function startEngine(failures: number) {
       return Promise.reject(new AppError('store_unavailable', { cause: new Error('disk full') }))
     return store.runs.commit(input)
   }
-  const assistant = agent({ name: 'assistant', model: scriptedModel(['Hello there.'], { loop: true }) })
+  const assistant = agent({ name: 'assistant', model: scriptedModel(['Hello there.'], { atEnd: 'loop' }) })
   // A clock on which waits are over at once: how long the engine waits between tries is not what is tested.
   const clock = {
     ...systemClock,
