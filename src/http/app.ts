@@ -93,7 +93,7 @@ function answerError(input: {
 }): Response {
   const { context, render, logger } = input
   const error = AppError.from(input.error)
-  const { request } = context.var
+  const request = context.get('request')
   request.errorCode = error.code
   if (error.status >= 500 && error.code !== 'draining') {
     const fields = {
@@ -112,7 +112,7 @@ const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 /** 404, or 405 where the path is known under other methods. OPTIONS is answered with them: there is no CORS. */
 function answerUnrouted(input: { app: HttpApp; context: HttpContext; render: RenderError }): Response {
   const { app, context, render } = input
-  const { request } = context.var
+  const request = context.get('request')
   const known = methods.filter((method) =>
     app.router.match(method, context.req.path)[0].some(([[, route]]) => route.method === method),
   )

@@ -37,12 +37,15 @@ export async function readJson(
   if (type === undefined ? bytes.byteLength > 0 : !isJsonType(type)) {
     throw new AppError('unsupported_media_type', { message: 'Send the body as application/json.' })
   }
+  if ((context.req.header('content-encoding') ?? 'identity').toLowerCase() !== 'identity') {
+    throw new AppError('unsupported_media_type', { message: 'Send the body uncompressed.' })
+  }
   return { value: parseJson(bytes), bytes }
 }
 
 /** Reads the body up to the limit. */
 async function readBody(context: HttpContext): Promise<Uint8Array> {
-  const { maxBodyBytes } = context.var
+  const maxBodyBytes = context.get('maxBodyBytes')
   const incoming = nodeOf(context)?.incoming
   try {
     return incoming && !incoming.readableDidRead

@@ -18,7 +18,7 @@ export const renderProblem: RenderError = (error, context) =>
       status: error.status,
       detail: error.message,
       code: error.code,
-      request_id: context.var.request.id,
+      request_id: context.get('request').id,
       retryable: error.retryable,
       ...(error.locations && { errors: error.locations }),
     },

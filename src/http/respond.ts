@@ -25,7 +25,7 @@ export function sendJson(context: HttpContext, answer: JsonAnswer): Response {
 
 /** What every answer carries. */
 export function baseHeaders(context: HttpContext): Record<string, string> {
-  const { request } = context.var
+  const request = context.get('request')
   request.echoed = true
   return { 'x-request-id': request.id, 'x-content-type-options': 'nosniff' }
 }

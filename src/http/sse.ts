@@ -46,7 +46,7 @@ export async function streamEvents(stream: EventStream): Promise<Response> {
     reader.detach('server')
     throw AppError.from(reader.error)
   }
-  const { request } = context.var
+  const request = context.get('request')
   request.streaming = true
   const { encoder, streams, heartbeat = true } = stream
   const pump = new StreamPump({ reader, encoder, streams, request, first, heartbeat })

@@ -81,6 +81,13 @@ const faults: Fault[] = [
     code: 'unsupported_media_type',
   },
   {
+    name: 'a compressed body',
+    body: '{}',
+    headers: { ...json, 'content-encoding': 'gzip' },
+    status: 415,
+    code: 'unsupported_media_type',
+  },
+  {
     name: 'a form',
     body: 'a=1',
     headers: { 'content-type': 'application/x-www-form-urlencoded' },

@@ -53,9 +53,9 @@ async function createRun(c: HttpContext, deps: ProtocolDeps, agent: string): Pro
   const body = parseInput(createRunSchema, value, 'body')
   knownAgent(deps.agents, agent)
   const idempotency = readIdempotency(c, { route: createRoute, bytes })
-  const { principal } = c.var
+  const principal = c.get('principal')
   const { run } = await deps.runs.create(decodeCreateRun({ principal, agent, body, idempotency }))
-  c.var.request.runId = run.id
+  c.get('request').runId = run.id
   if (body.stream) return streamRun(c, deps, run)
   if (body.background) return sendAccepted(c, await viewRun(deps, run))
   return sendAnswer(c, deps, await awaitRun({ deps, context: c, run, after: 0, waitMs: deps.requestWaitMs }))
@@ -73,7 +73,7 @@ function streamRun(c: HttpContext, deps: ProtocolDeps, run: RunRecord): Promise<
 
 /** 200 with the run, whether it went well or not; 202 where it is not settled yet. */
 async function sendAnswer(c: HttpContext, deps: ProtocolDeps, answer: RunAnswer): Promise<Response> {
-  if (answer.outcome === 'gone') c.var.request.end(499)
+  if (answer.outcome === 'gone') c.get('request').end(499)
   if (answer.outcome !== 'settled') return sendAccepted(c, await viewRun(deps, answer.run))
   const { run, end, text } = answer
   const approvals = end.type === 'run.suspend' ? end.approvals : []
@@ -105,7 +105,7 @@ function runRoutes(app: HttpApp, deps: ProtocolDeps): void {
 
   app.get('/v1/runs', async (c) => {
     const query = parseInput(listRunsSchema, c.req.query(), 'query')
-    const { data, has_more } = await runs.list(c.var.principal, query)
+    const { data, has_more } = await runs.list(c.get('principal'), query)
     const views = await Promise.all(data.map((run) => viewRun(deps, run)))
     return sendJson(c, { body: encodeList({ data: views, has_more }) })
   })
@@ -118,8 +118,8 @@ function runRoutes(app: HttpApp, deps: ProtocolDeps): void {
     const { value } = await readJson(c, { optional: true })
     const { reason } = parseInput(cancelSchema, value ?? {}, 'body')
     const id = c.req.param('id')
-    c.var.request.runId = id
-    const { run, ended } = await runs.cancel(c.var.principal, id, reason ?? 'requested')
+    c.get('request').runId = id
+    const { run, ended } = await runs.cancel(c.get('principal'), id, reason ?? 'requested')
     const body = await viewRun(deps, run)
     return ended ? sendJson(c, { body }) : sendAccepted(c, body)
   })
@@ -128,15 +128,17 @@ function runRoutes(app: HttpApp, deps: ProtocolDeps): void {
     const { value } = await readJson(c)
     const results = decodeToolResults(parseInput(toolResultsSchema, value, 'body'))
     const id = c.req.param('id')
-    c.var.request.runId = id
-    return sendJson(c, { body: await viewRun(deps, await runs.addToolResults(c.var.principal, id, results)) })
+    c.get('request').runId = id
+    return sendJson(c, {
+      body: await viewRun(deps, await runs.addToolResults(c.get('principal'), id, results)),
+    })
   })
 }
 
 /** The run of the path. Throws `run_not_found`. */
 async function findRun(c: HttpContext, deps: ProtocolDeps): Promise<RunRecord> {
-  const run = await deps.runs.get(c.var.principal, c.req.param('id') ?? '')
-  c.var.request.runId = run.id
+  const run = await deps.runs.get(c.get('principal'), c.req.param('id') ?? '')
+  c.get('request').runId = run.id
   return run
 }
 
@@ -148,7 +150,7 @@ async function waitForRun(c: HttpContext, deps: ProtocolDeps): Promise<Response>
   const waitMs = Math.min(timeout_ms, deps.requestWaitMs)
   const answer = await awaitRun({ deps, context: c, run, after: run.last_seq, waitMs })
   if (answer.outcome === 'settled') return sendAnswer(c, deps, answer)
-  if (answer.outcome === 'gone') c.var.request.end(499)
+  if (answer.outcome === 'gone') c.get('request').end(499)
   return sendJson(c, { body: await viewRun(deps, answer.run) })
 }
 

@@ -40,7 +40,7 @@ export const renderDetail: RenderError = (error, context) => {
           ...error.details,
           detail: error.message,
           code: error.code,
-          request_id: context.var.request.id,
+          request_id: context.get('request').id,
           ...(error.locations && { errors: error.locations }),
         },
   })

@@ -57,11 +57,11 @@ async function chat(c: HttpContext, deps: ProtocolDeps): Promise<Response> {
   })
   const { run } = answer
   const session = sessionNameOf(run, request.session)
-  if (answer.outcome === 'gone') c.var.request.end(499)
+  if (answer.outcome === 'gone') c.get('request').end(499)
   if (answer.outcome !== 'settled') return sendWaiting(c, run, session)
   const headers = { 'content-location': `/v1/runs/${run.id}` }
   if (run.status === 'failed' || run.status === 'cancelled') {
-    return sendJson(c, { ...encodeChatFailure(run, c.var.request.id), headers })
+    return sendJson(c, { ...encodeChatFailure(run, c.get('request').id), headers })
   }
   const approvals = answer.end.type === 'run.suspend' ? answer.end.approvals : []
   const body = encodeChat({ run, text: answer.text, session, approvals, now: deps.clock.now() })
@@ -105,7 +105,7 @@ async function streamTyped(c: HttpContext, deps: ProtocolDeps): Promise<Response
         onDisconnect: ids ? 'continue' : undefined,
       })
   if (!run) return sendEmpty(c, { status: 204 })
-  c.var.request.runId = run.id
+  c.get('request').runId = run.id
   const session = sessionNameOf(run, query.session_id ?? null)
   return streamEvents({
     context: c,
@@ -134,7 +134,7 @@ async function findResumed(
   { runId, after }: { runId: string; after: number },
 ): Promise<RunRecord | undefined> {
   try {
-    const run = await deps.runs.get(c.var.principal, runId)
+    const run = await deps.runs.get(c.get('principal'), runId)
     return isTerminal(run.status) && after >= run.last_seq ? undefined : run
   } catch (error) {
     if (AppError.is(error) && error.code === 'run_not_found') return undefined
@@ -163,11 +163,11 @@ async function startQuick(
 ): Promise<RunRecord> {
   const { request, bytes, onDisconnect } = input
   const idempotency = bytes && readIdempotency(c, { route: c.req.path, bytes })
-  const { principal } = c.var
+  const principal = c.get('principal')
   const { run } = await deps.runs.create(
     toCreateRun(request, { principal, agent: deps.defaultAgent, idempotency, onDisconnect }),
   )
-  c.var.request.runId = run.id
+  c.get('request').runId = run.id
   return run
 }
 
@@ -188,21 +188,21 @@ function sessionRoutes(app: HttpApp, { conversations }: ProtocolDeps): void {
         session_id: session.key ?? session.id,
         created_at: toIsoDate(session.created_at),
         last_accessed: toIsoDate(session.used_at),
-        message_count: await conversations.countMessages(c.var.principal, session.id),
+        message_count: await conversations.countMessages(c.get('principal'), session.id),
       },
     })
   })
 
   app.delete('/sessions/:id', async (c) => {
     const session = await findSession(c, conversations)
-    await conversations.delete(c.var.principal, session.id)
+    await conversations.delete(c.get('principal'), session.id)
     return sendJson(c, { body: { session_id: session.key ?? session.id, deleted: true } })
   })
 }
 
 async function findSession(c: HttpContext, conversations: ProtocolDeps['conversations']) {
   try {
-    return await conversations.findSession(c.var.principal, c.req.param('id') ?? '')
+    return await conversations.findSession(c.get('principal'), c.req.param('id') ?? '')
   } catch (error) {
     if (!AppError.is(error) || error.code !== 'conversation_not_found') throw error
     throw new AppError('conversation_not_found', { message: 'Session not found' })
