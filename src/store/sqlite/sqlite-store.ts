@@ -67,13 +67,12 @@ function composeStore({ path, writer, reader, clock }: StoreParts): Store {
   let closing: Promise<void> | undefined
 
   const close = async () => {
-    try {
-      await lease.leave(clock.now())
-    } finally {
-      await writer.close()
-      reader.close()
-      lease.release()
-    }
+    const left = lease.leave(clock.now())
+    // Both are posted before anything is awaited, so nothing gets in between. A lease that could not be given up is one
+    // whose writer is dead, and it goes with the lock.
+    await Promise.allSettled([left, writer.close()])
+    reader.close()
+    lease.release()
   }
 
   return {

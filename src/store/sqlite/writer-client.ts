@@ -1,10 +1,12 @@
+import { getCompileCacheDir } from 'node:module'
 import { setImmediate } from 'node:timers'
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import { AppError } from '../../errors.ts'
 import { attemptGap } from '../../events.ts'
 import type { Operation, OperationName, Operations } from './operations.ts'
 import type { Outcome } from './writer.ts'
-import type { WriterMessage, WriterThreadData } from './writer-thread.ts'
+import type { WriterMessage } from './writer-loop.ts'
+import type { WriterThreadData } from './writer-thread.ts'
 
 export interface WriterClient {
   /**
@@ -52,7 +54,8 @@ class ThreadWriter implements WriterClient {
   constructor({ path, program }: WriterClientOptions) {
     this.#path = path
     const { port1, port2 } = new MessageChannel()
-    const workerData: WriterThreadData = { path, port: port2, attemptGap }
+    const compileCache = getCompileCacheDir() !== undefined
+    const workerData: WriterThreadData = { path, port: port2, attemptGap, compileCache }
     const file = import.meta.url.endsWith('.ts') ? './writer-thread.ts' : './writer-thread.js'
     this.#worker = new Worker(program ?? new URL(file, import.meta.url), {
       workerData,

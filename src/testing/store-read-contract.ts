@@ -1,0 +1,279 @@
+import { describe, expect } from 'vitest'
+import { createId } from '../ids.ts'
+import type { Item } from '../items.ts'
+import type { OpenStore, StoreScene } from './store-scene.ts'
+import { assistantMessage, placed, sceneTest, session, userMessage, warning } from './store-scene.ts'
+
+export function describeReads(open: OpenStore): void {
+  describeRunReads(open)
+  describeHistory(open)
+  describeLog(open)
+  describeText(open)
+}
+
+function describeRunReads(open: OpenStore): void {
+  const it = sceneTest(open)
+
+  describe('runs', () => {
+    it('of another owner or namespace are not found', async (scene) => {
+      const run = await scene.run()
+      const { runs } = scene.store
+      expect(await runs.find(scene.scope, run.id)).toEqual(run)
+      for (const scope of [
+        { owner: 'bob', namespace: 'shop' },
+        { owner: 'alice', namespace: '' },
+      ]) {
+        expect(await runs.find(scope, run.id)).toBeUndefined()
+        expect(await runs.list(scope, { limit: 10 })).toEqual({ data: [], has_more: false })
+        expect(await scene.cancel(run, scope)).toEqual({ outcome: 'not_found' })
+      }
+      expect(await runs.find(scene.scope, "run_' OR '1'='1")).toBeUndefined()
+      expect(await scene.cancel({ id: 'run_\u0000\udfff' })).toEqual({ outcome: 'not_found' })
+      expect(await runs.load('run_nope')).toBeUndefined()
+      expect(await scene.load(run)).toEqual(run)
+    })
+
+    it('are listed newest first, by status, agent and conversation, in pages', async (scene) => {
+      const made = [
+        await scene.run({ conversation: session('a') }),
+        await scene.queue({ conversation: session('a'), agent: 'expert' }),
+        await scene.run(),
+        await scene.queue({ agent: 'expert' }),
+      ]
+      const conversation_id = made[0]!.conversation_id!
+      const listed = async (input: Parameters<typeof scene.store.runs.list>[1]) => {
+        const { data, has_more } = await scene.store.runs.list(scene.scope, input)
+        return [data.map(({ id }) => made.findIndex((run) => run.id === id)), has_more]
+      }
+      expect(await listed({ limit: 4 })).toEqual([[3, 2, 1, 0], false])
+      expect(await listed({ limit: 3 })).toEqual([[3, 2, 1], true])
+      expect(await listed({ limit: 3, after: made[1]!.id })).toEqual([[0], false])
+      expect(await listed({ limit: 9, status: 'running' })).toEqual([[2, 0], false])
+      expect(await listed({ limit: 9, agent: 'expert' })).toEqual([[3, 1], false])
+      expect(await listed({ limit: 9, conversation_id })).toEqual([[1, 0], false])
+      expect(await listed({ limit: 1, conversation_id, after: made[1]!.id })).toEqual([[0], false])
+      expect(await listed({ limit: 9, conversation_id, agent: 'expert', status: 'queued' })).toEqual([
+        [1],
+        false,
+      ])
+    })
+
+    it('are deleted only when they have ended and no other continues them', async (scene) => {
+      const { runs, items } = scene.store
+      const first = await scene.run()
+      expect(await runs.delete(first.id)).toBe(false)
+      await scene.finish(first)
+      const second = await scene.queue({ parent_run_id: first.id })
+      expect(await runs.delete(first.id)).toBe(false)
+      expect(await runs.delete(second.id)).toBe(false)
+      await scene.cancel(second)
+      expect(await runs.delete(second.id)).toBe(true)
+      expect(await runs.delete(first.id)).toBe(true)
+      expect(await runs.delete(first.id)).toBe(false)
+      expect(await runs.load(first.id)).toBeUndefined()
+      expect(await items.ofRun(first.id)).toEqual([])
+      expect(await scene.log(first)).toEqual([])
+    })
+
+    it('a conversation whose head was deleted goes on from the run before', async (scene) => {
+      const first = await scene.run({ conversation: session('a') })
+      await scene.finish(first)
+      const second = await scene.run({ conversation: session('a') })
+      await scene.finish(second)
+      expect(await scene.store.runs.delete(second.id)).toBe(true)
+      expect(await scene.run({ conversation: session('a') })).toMatchObject({ parent_run_id: first.id })
+    })
+  })
+}
+
+/** One turn of a conversation: a question, an answer, an end. */
+async function turn(scene: StoreScene, text: string, input: Parameters<StoreScene['run']>[0] = {}) {
+  const run = await scene.run({ conversation: session('a'), input: [userMessage(text)], ...input })
+  await scene.commit(run, { items: placed(1, [assistantMessage(`re ${text}`)]) })
+  await scene.finish(await scene.load(run))
+  return run
+}
+
+function texts(items: { item: Item }[]): string[] {
+  return items.map(({ item }) =>
+    item.type === 'message' && item.content[0]?.type === 'text' ? item.content[0].text : '',
+  )
+}
+
+function describeHistory(open: OpenStore): void {
+  const it = sceneTest(open)
+
+  describe('items', () => {
+    it('history is what the runs before said, oldest first, the void left out', async (scene) => {
+      await turn(scene, 'one')
+      const failed = await scene.run({ conversation: session('a'), input: [userMessage('two')] })
+      const items = placed(1, [assistantMessage('half'), assistantMessage('whole')])
+      items[0]!.void = true
+      await scene.commit(failed, { items })
+      await scene.finish(await scene.load(failed), 'failed')
+      const cancelled = await scene.run({ conversation: session('a'), input: [userMessage('three')] })
+      await scene.cancel(cancelled)
+      await scene.finish(cancelled, 'cancelled')
+      const last = await scene.run({ conversation: session('a'), input: [userMessage('now')] })
+      const history = await scene.store.items.history({ run_id: last.id, max_runs: 100 })
+      expect(texts(history.items)).toEqual(['one', 're one', 'two', 'whole', 'three'])
+      expect(history.complete).toBe(true)
+      expect(history.items[0]).toMatchObject({ position: 0, step: null, void: false })
+    })
+
+    it('history stops at a border of a run, and says that it did', async (scene) => {
+      for (const text of ['one', 'two', 'three']) await turn(scene, text)
+      const last = await scene.run({ conversation: session('a') })
+      const read = async (max_runs: number) => {
+        const { items, complete } = await scene.store.items.history({ run_id: last.id, max_runs })
+        return [texts(items), complete]
+      }
+      expect(await read(2)).toEqual([['two', 're two', 'three', 're three'], false])
+      expect(await read(3)).toEqual([['one', 're one', 'two', 're two', 'three', 're three'], true])
+      const alone = await scene.run()
+      expect(await scene.store.items.history({ run_id: alone.id, max_runs: 5 })).toEqual({
+        items: [],
+        complete: true,
+      })
+    })
+
+    it('a branch has the history of its parent', async (scene) => {
+      const first = await turn(scene, 'one')
+      await turn(scene, 'two')
+      const branch = await scene.run({ parent_run_id: first.id })
+      const { items } = await scene.store.items.history({ run_id: branch.id, max_runs: 5 })
+      expect(texts(items)).toEqual(['one', 're one'])
+    })
+
+    it('a message that waits is not in the history of the run before it', async (scene) => {
+      const first = await scene.run({ conversation: session('a'), input: [userMessage('one')] })
+      const second = await scene.queue({ conversation: session('a'), input: [userMessage('two')] })
+      const id = first.conversation_id!
+      const list = () => scene.store.items.ofConversation(scene.scope, id, { limit: 10, order: 'asc' })
+      expect(texts((await list())!.data)).toEqual(['one'])
+      await scene.finish(first)
+      await scene.claim()
+      expect(texts((await list())!.data)).toEqual(['one', 'two'])
+      const { items } = await scene.store.items.history({ run_id: second.id, max_runs: 5 })
+      expect(texts(items)).toEqual(['one'])
+    })
+
+    it('of a conversation come in pages, both ways', async (scene) => {
+      for (const text of ['one', 'two', 'three']) await turn(scene, text)
+      const { conversation_id } = await turn(scene, 'four')
+      const expected = ['one', 're one', 'two', 're two', 'three', 're three', 'four', 're four']
+      for (const order of ['asc', 'desc'] as const) {
+        const seen: string[] = []
+        for (let after: string | undefined, more = true; more;) {
+          const cursor = after === undefined ? {} : { after }
+          const page = await scene.store.items.ofConversation(scene.scope, conversation_id!, {
+            limit: 3,
+            order,
+            ...cursor,
+          })
+          seen.push(...texts(page!.data))
+          more = page!.has_more
+          after = page!.data.at(-1)?.item.id
+        }
+        expect(seen).toEqual(order === 'asc' ? expected : expected.toReversed())
+      }
+      const unknown = { limit: 3, order: 'asc', after: 'item_nope' } as const
+      expect(await scene.store.items.ofConversation(scene.scope, conversation_id!, unknown)).toEqual({
+        data: [],
+        has_more: false,
+      })
+    })
+
+    it('a conversation without a claimed run has no items', async (scene) => {
+      const { conversation_id } = await scene.queue({ conversation: session('a') })
+      const input = { limit: 3, order: 'asc' } as const
+      const page = await scene.store.items.ofConversation(scene.scope, conversation_id!, input)
+      expect(page).toEqual({ data: [], has_more: false })
+      expect(await scene.store.items.ofConversation(scene.scope, createId('conv'), input)).toBeUndefined()
+    })
+  })
+}
+
+function describeLog(open: OpenStore): void {
+  const it = sceneTest(open)
+
+  describe('log.read', () => {
+    it('gives what is above a number, in whole batches', async (scene) => {
+      const run = await scene.run()
+      await scene.commit(run, { events: [warning(2), warning(3)] })
+      await scene.commit(run, { events: [warning(7)] })
+      await scene.commit(run, { events: [warning(8), warning(9)] })
+      const read = async (after: number, max_batches: number) => {
+        const { events, ...rest } = await scene.store.log.read({ run_id: run.id, after, max_batches })
+        expect(rest).toEqual({ pruned: false, oldest: null })
+        return events.map(({ seq }) => seq)
+      }
+      expect(await read(0, 2)).toEqual([1, 2, 3])
+      expect(await read(3, 2)).toEqual([7, 8, 9])
+      expect(await read(2, 1)).toEqual([3])
+      expect(await read(8, 5)).toEqual([9])
+      expect(await read(9, 5)).toEqual([])
+      expect(await scene.store.log.read({ run_id: 'run_nope', after: 0, max_batches: 5 })).toEqual({
+        events: [],
+        pruned: false,
+        oldest: null,
+      })
+    })
+  })
+}
+
+function describeText(open: OpenStore): void {
+  const it = sceneTest(open)
+  const odd = 'a\u0000b\ud800c\udfff \u2028"\\\n\r\t é 日本 👩‍👩‍👧 \ufeff'
+
+  describe('text', () => {
+    it('comes back as it went in, lone surrogates and NUL as well', async (scene) => {
+      scene.scope = { owner: odd, namespace: `${odd}2` }
+      const options = { instructions: odd, run_context: { [odd]: odd }, metadata: { [odd]: odd } }
+      const input = [userMessage(odd)]
+      const run = await scene.run({ options, input, conversation: session(odd) })
+      const events = [warning(2, odd)]
+      const items = placed(1, [assistantMessage(odd)])
+      await scene.commit(run, { events, items, plan: odd })
+      await scene.reopen()
+      expect(await scene.store.runs.find(scene.scope, run.id)).toMatchObject({
+        ...scene.scope,
+        options,
+        plan: odd,
+      })
+      const stored = await scene.store.items.ofRun(run.id)
+      expect(stored.map(({ item }) => item)).toEqual([...input, items[0]!.item])
+      expect((await scene.log(run)).slice(1)).toEqual(events)
+      const found = await scene.store.conversations.find(scene.scope, { key: odd, now: scene.now })
+      expect(found).toMatchObject({ key: odd, id: run.conversation_id })
+    })
+
+    it('of a decision comes back as it went in', async (scene) => {
+      const run = await scene.run()
+      const [id] = await scene.suspend(run, { approvals: [{ tool: odd, arguments: { [odd]: odd } }] })
+      const { scope, now } = scene
+      const decision = { by: odd, reason: odd, arguments: odd }
+      await scene.store.approvals.decide({ scope, approval_id: id!, decision: 'approve', ...decision, now })
+      expect(await scene.store.approvals.find(scope, id!)).toMatchObject({
+        tool: odd,
+        arguments: { [odd]: odd },
+        decision,
+      })
+      const other = await scene.run()
+      await scene.store.runs.cancel({ scope, run_id: other.id, actor: odd, reason: odd, now })
+      expect((await scene.load(other)).cancel).toEqual({ at: now, actor: odd, reason: odd })
+    })
+
+    it('that differs only in what an encoding could lose stays apart', async (scene) => {
+      const keys = ['a\ud800', 'a\ud801', 'a\ufffd', 'a', 'a\u0000', 'a\\u0000', 'a\\', 'A']
+      const ids = new Set<string | null>()
+      for (const key of keys) ids.add((await scene.queue({ conversation: session(key) })).conversation_id)
+      for (const owner of keys) {
+        const scope = { owner, namespace: '' }
+        expect((await scene.store.runs.list(scope, { limit: 10 })).data).toEqual([])
+        ids.add((await scene.queue({ scope, conversation: session('k') })).conversation_id)
+      }
+      expect(ids.size).toBe(2 * keys.length)
+    })
+  })
+}
