@@ -1,0 +1,5 @@
+import { puppet } from './puppet-agent.ts'
+
+// The command line takes its agents from a default export.
+// oxlint-disable-next-line import/no-default-export
+export default { agents: [puppet] }
