@@ -4,6 +4,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { agent } from '../../src/agent/agent.ts'
 import { tool } from '../../src/agent/tool.ts'
 import type { Model } from '../../src/models/model.ts'
+import { anonymous } from '../../src/identity/principal.ts'
 import { scriptedModel } from '../../src/models/scripted.ts'
 import { createTestServer, type TestServerOptions } from '../../src/testing/test-server.ts'
 import { createCutFetch } from './cut-fetch.ts'
@@ -364,7 +365,7 @@ test('an EventSource that loses its connection gets the whole answer of the same
   const model = scriptedModel([{ text: ['4', '2'], gate: (i) => (i === 0 ? undefined : release.promise) }])
   const server = await serving(model)
   const connection = createCutFetch()
-  const source = new EventSource(`${server.url}/stream?message=x`, {
+  const source = new EventSource(`${server.url}/stream?message=x&on_disconnect=continue`, {
     fetch: (url, init) => connection.fetch(url, init as RequestInit),
   })
   onTestFinished(() => source.close())
@@ -387,6 +388,33 @@ test('an EventSource that loses its connection gets the whole answer of the same
   expect(connection.statuses).toEqual([200, 200, 204])
   expect(model.calls).toHaveLength(1)
 }, 30_000)
+
+test('a client that leaves GET /stream ends the run, unless it said that it may come back', async () => {
+  const aborted = Promise.withResolvers<string>()
+  const model: Model = {
+    provider: 'test',
+    id: 'test/silent',
+    stream: ({ items }, { signal }) =>
+      new Promise((_, reject) => {
+        signal.addEventListener('abort', () => {
+          aborted.resolve(JSON.stringify(items))
+          reject(signal.reason)
+        })
+      }),
+  }
+  const server = await serving(model)
+  const startAndLeave = async (query: string) => {
+    const controller = new AbortController()
+    const { signal } = controller
+    const response = await fetch(`${server.url}/stream?${query}`, { headers: eventStream, signal })
+    controller.abort()
+    return response.headers.get('x-run-id') ?? ''
+  }
+  const kept = await startAndLeave('message=kept&on_disconnect=continue')
+  await startAndLeave('message=left')
+  expect(await aborted.promise).toContain('left')
+  expect((await server.runs.get(anonymous, kept)).status).toBe('running')
+})
 
 test('an EventSource that comes back to a suspended run waits for what follows', async () => {
   const server = await serving(always(''), { agents: [suspendingAgent()] })

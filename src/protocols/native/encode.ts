@@ -1,7 +1,7 @@
 import type { Agent } from '../../agent/agent.ts'
 import { toIsoDate } from '../../clock.ts'
 import { errorCodes, type AppError } from '../../errors.ts'
-import type { ApprovalRequest, EventOf, RunEndEvent, RunEvent } from '../../events.ts'
+import type { ApprovalRequest, EventOf, RunEvent } from '../../events.ts'
 import type { Encoder } from '../../http/encoder.ts'
 import type { PlacedItem } from '../../items.ts'
 import type { ApprovalRecord, ConversationRecord, RunRecord } from '../../store/store.ts'
@@ -59,10 +59,9 @@ export interface RunView {
   /** The answer's text; null where there is none. */
   text: string | null
   approvals: readonly ApprovalRequest[]
-  end?: RunEndEvent
 }
 
-export function encodeRun({ run, text, approvals, end }: RunView) {
+export function encodeRun({ run, text, approvals }: RunView) {
   return {
     id: run.id,
     object: 'run',
@@ -72,7 +71,8 @@ export function encodeRun({ run, text, approvals, end }: RunView) {
     parent_run_id: run.parent_run_id,
     output: text,
     stop_reason: run.stop_reason,
-    ...(end?.forced && { forced: true }),
+    // At the limit of steps only an answer that was forced is an answer.
+    ...(run.stop_reason === 'max_steps' && run.output.length > 0 && { forced: true }),
     steps: run.steps,
     usage: run.usage,
     error: run.error,

@@ -79,7 +79,7 @@ async function sendAnswer(c: HttpContext, deps: ProtocolDeps, answer: RunAnswer)
   const approvals = end.type === 'run.suspend' ? end.approvals : []
   return sendJson(c, {
     headers: { 'content-location': `/v1/runs/${run.id}` },
-    body: encodeRun({ run, text, approvals, end: end.type === 'run.end' ? end : undefined }),
+    body: encodeRun({ run, text, approvals }),
   })
 }
 

@@ -3,7 +3,7 @@ import { createId } from '../../ids.ts'
 import type { RunOptions } from '../../run-state.ts'
 import type { CreateRunInput } from '../../runs/runs.ts'
 import { invalidFields, parseFields } from './errors.ts'
-import { chatSchema, postStreamSchema, type ChatBody } from './schema.ts'
+import { chatSchema, postStreamSchema, type ChatBody, type getStreamSchema } from './schema.ts'
 
 /** What all quick routes ask for. */
 export interface QuickRequest {
@@ -11,6 +11,7 @@ export interface QuickRequest {
   /** The name its client chose, or null for a session of its own. */
   session: string | null
   options: RunOptions
+  onDisconnect: 'cancel' | 'continue' | undefined
 }
 
 export function decodeChat(value: unknown): QuickRequest {
@@ -21,21 +22,34 @@ export function decodeChat(value: unknown): QuickRequest {
     temperature: body.temperature ?? undefined,
     max_output_tokens: body.max_tokens ?? undefined,
   }
-  return { text: textOf(body, value, 'message'), session: sessionOf(body), options }
+  return { ...policyOf(body), text: textOf(body, value, 'message'), session: sessionOf(body), options }
 }
 
 export function decodePostStream(value: unknown): QuickRequest {
   const body = parseFields(postStreamSchema, value, 'body')
-  return { text: textOf(body, value, 'input'), session: body.session_id ?? null, options: limitsOf(body) }
+  const text = textOf(body, value, 'input')
+  return { ...policyOf(body), text, session: body.session_id ?? null, options: limitsOf(body) }
+}
+
+export function decodeGetStream(query: z.infer<typeof getStreamSchema>): QuickRequest {
+  const options = limitsOf(query)
+  return { ...policyOf(query), text: query.message, session: query.session_id ?? null, options }
+}
+
+function policyOf(body: {
+  on_disconnect?: 'cancel' | 'continue' | null
+}): Pick<QuickRequest, 'onDisconnect'> {
+  return { onDisconnect: body.on_disconnect ?? undefined }
 }
 
 export function toCreateRun(
   request: QuickRequest,
-  rest: Pick<CreateRunInput, 'principal' | 'agent' | 'idempotency' | 'onDisconnect'>,
+  rest: Pick<CreateRunInput, 'principal' | 'agent' | 'idempotency'>,
 ): CreateRunInput {
-  const { text, session, options } = request
+  const { text, session, options, onDisconnect } = request
   return {
     ...rest,
+    onDisconnect,
     input: [{ type: 'message', id: createId('item'), role: 'user', content: [{ type: 'text', text }] }],
     conversation: session === null ? { session: null } : { session },
     options,
@@ -43,10 +57,7 @@ export function toCreateRun(
 }
 
 /** Limits of a run. An answer at the last step is forced unless the request says otherwise. */
-export function limitsOf(body: {
-  max_steps?: number | null
-  force_provide_answer?: boolean | null
-}): RunOptions {
+function limitsOf(body: { max_steps?: number | null; force_provide_answer?: boolean | null }): RunOptions {
   return { max_steps: body.max_steps ?? undefined, force_answer: body.force_provide_answer ?? true }
 }
 

@@ -13,9 +13,9 @@ import { awaitRun } from '../await-run.ts'
 import type { Protocol, ProtocolDeps } from '../protocol.ts'
 import {
   decodeChat,
+  decodeGetStream,
   decodePostStream,
   decodeResume,
-  limitsOf,
   toCreateRun,
   type QuickRequest,
 } from './decode.ts'
@@ -95,15 +95,7 @@ async function streamTyped(c: HttpContext, deps: ProtocolDeps): Promise<Response
   if (lastEventId && !resume) return sendEmpty(c, { status: 204 })
   const run = resume
     ? await findResumed(c, deps, resume)
-    : await startQuick(c, deps, {
-        request: {
-          text: query.message,
-          session: query.session_id ?? null,
-          options: limitsOf(query),
-        },
-        // An `EventSource` comes back by itself: its run waits for it. Others have no way to.
-        onDisconnect: ids ? 'continue' : undefined,
-      })
+    : await startQuick(c, deps, { request: decodeGetStream(query) })
   if (!run) return sendEmpty(c, { status: 204 })
   c.get('request').runId = run.id
   const session = sessionNameOf(run, query.session_id ?? null)
@@ -159,13 +151,13 @@ async function streamRaw(c: HttpContext, deps: ProtocolDeps): Promise<Response> 
 async function startQuick(
   c: HttpContext,
   deps: ProtocolDeps,
-  input: { request: QuickRequest; bytes?: Uint8Array; onDisconnect?: 'continue' },
+  input: { request: QuickRequest; bytes?: Uint8Array },
 ): Promise<RunRecord> {
-  const { request, bytes, onDisconnect } = input
+  const { request, bytes } = input
   const idempotency = bytes && readIdempotency(c, { route: c.req.path, bytes })
   const principal = c.get('principal')
   const { run } = await deps.runs.create(
-    toCreateRun(request, { principal, agent: deps.defaultAgent, idempotency, onDisconnect }),
+    toCreateRun(request, { principal, agent: deps.defaultAgent, idempotency }),
   )
   c.get('request').runId = run.id
   return run

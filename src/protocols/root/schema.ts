@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { onDisconnectSchema } from '../../run-state.ts'
 import { sessionIdSchema } from '../session-id.ts'
 
 /*
@@ -8,9 +9,11 @@ import { sessionIdSchema } from '../session-id.ts'
 const sessionId = sessionIdSchema.nullish()
 const flag = z.boolean().nullish()
 
-const limits = {
+/** What the run may take, and what becomes of it when its client leaves. */
+const policies = {
   max_steps: z.int().min(0).max(1000).nullish(),
   force_provide_answer: flag,
+  on_disconnect: onDisconnectSchema.nullish(),
 }
 
 /** Body of `POST /chat`. Exactly one of `message` and `input` must be there. */
@@ -22,7 +25,7 @@ export const chatSchema = z.object({
   system_prompt: z.string().nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   max_tokens: z.int().min(1).max(4000).nullish(),
-  ...limits,
+  ...policies,
 })
 export type ChatBody = z.infer<typeof chatSchema>
 
@@ -31,7 +34,7 @@ export const postStreamSchema = z.object({
   input: z.string().nullish(),
   message: z.string().nullish(),
   session_id: sessionId,
-  ...limits,
+  ...policies,
 })
 
 const numberText = z
@@ -52,4 +55,6 @@ export const getStreamSchema = z.object({
   session_id: sessionId,
   max_steps: numberText.optional(),
   force_provide_answer: flagText.optional(),
+  /** `continue`: an `EventSource` that loses its connection finds its run alive when it comes back. */
+  on_disconnect: onDisconnectSchema.optional(),
 })
