@@ -112,7 +112,7 @@ const runIndexes = [
   'create index runs_by_conversation on runs (conversation_id, id) where conversation_id is not null',
   'create index runs_by_parent on runs (parent_run_id) where parent_run_id is not null',
   'create index runs_claimable on runs (id) where claimable = 1',
-  "create index runs_running on runs (epoch) where status = 'running'",
+  "create index runs_running on runs (epoch, id) where status = 'running'",
   "create index runs_waiting on runs (conversation_id, id) where status = 'queued'",
   `create index runs_prunable on runs (ended_at)
      where ended_at is not null and (conversation_id is null or pruned_seq = 0)`,
@@ -178,7 +178,7 @@ async function createApprovals(db: Kysely<unknown>): Promise<void> {
     .execute()
   await sql`create index approvals_by_owner on approvals (owner, namespace, id)`.execute(db)
   await sql`create index approvals_by_run on approvals (run_id, id)`.execute(db)
-  await sql`create index approvals_due on approvals (expires_at)
+  await sql`create index approvals_due on approvals (expires_at, id)
     where status = 'pending' and expires_at is not null`.execute(db)
 }
 

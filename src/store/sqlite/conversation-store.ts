@@ -1,5 +1,5 @@
 import type { Store } from '../store.ts'
-import { chain } from './chain-sql.ts'
+import { anyDepth, chain } from './chain-sql.ts'
 import { liveConversation } from './conversation-sql.ts'
 import type { Reader } from './reader.ts'
 import type { ConversationRow } from './rows.ts'
@@ -68,14 +68,14 @@ function createMessageCount(reader: Reader): Store['conversations']['countMessag
   const head = reader.values<[string, string, string], string | null>(
     'SELECT head_run_id FROM conversations WHERE id = ? AND owner = ? AND namespace = ?',
   )
-  const messages = reader.values<[string], number>(
-    `${chain} SELECT count(*) FROM chain JOIN items ON items.run_id = chain.id
+  const messages = reader.values<[string, number], number>(
+    `${chain} SELECT count(*) FROM chain CROSS JOIN items ON items.run_id = chain.id
      WHERE void = 0 AND role IN ('user', 'assistant')`,
   )
   return async (scope, id) => {
     const { owner, namespace } = toScopeColumns(scope)
     const from = head.get(id, owner, namespace)
-    return from ? (messages.get(from) ?? 0) : 0
+    return from ? (messages.get(from, anyDepth) ?? 0) : 0
   }
 }
 

@@ -1,6 +1,6 @@
 import type { PlacedItem } from '../../items.ts'
 import type { Store } from '../store.ts'
-import { chain } from './chain-sql.ts'
+import { anyDepth, chain } from './chain-sql.ts'
 import type { Reader } from './reader.ts'
 import type { ItemRow } from './rows.ts'
 import { itemColumns, toPlacedItem } from './rows.ts'
@@ -19,17 +19,15 @@ export function createItemReads(reader: Reader): Store['items'] {
 
 function createHistory(reader: Reader): Store['items']['history'] {
   const parentOf = reader.values<[string], string | null>('SELECT parent_run_id FROM runs WHERE id = ?')
-  const before = reader.values<[string, number], string>(
-    `${chain} SELECT id FROM chain ORDER BY depth LIMIT ?`,
-  )
+  const before = reader.values<[string, number], string>(`${chain} SELECT id FROM chain ORDER BY depth`)
   const spoken = reader.rows<[string], ItemRow>(
     `SELECT ${itemColumns} FROM items WHERE run_id = ? AND void = 0 ORDER BY position`,
   )
   return async ({ run_id, max_runs }) => {
     const parent = parentOf.get(run_id)
     if (parent === undefined || parent === null) return { items: [], complete: true }
-    // One more than is wanted tells whether there is more.
-    const ids = before.all(parent, max_runs + 1)
+    // Depth counts from 0, so this is one more than is wanted, which tells whether there is more.
+    const ids = before.all(parent, max_runs)
     const complete = ids.length <= max_runs
     const items: PlacedItem[] = []
     for (const id of ids.slice(0, max_runs).toReversed()) items.push(...spoken.all(id).map(toPlacedItem))
@@ -38,34 +36,36 @@ function createHistory(reader: Reader): Store['items']['history'] {
 }
 
 function createConversationItems(reader: Reader): Store['items']['ofConversation'] {
-  const find = reader.rows<[string, string, string], [head: string | null]>(
+  const findHead = reader.values<[string, string, string], string | null>(
     'SELECT head_run_id FROM conversations WHERE id = ? AND owner = ? AND namespace = ?',
   )
-  const cursor = reader.rows<[string, string], [depth: number, position: number]>(
-    `${chain} SELECT depth, position FROM chain JOIN items ON items.run_id = chain.id
+  const findItem = reader.rows<[string, number, string], [depth: number, position: number]>(
+    `${chain} SELECT depth, position FROM chain CROSS JOIN items ON items.run_id = chain.id
      WHERE items.item_id = ? AND void = 0`,
   )
-  // The chain counts depth from the head, so the oldest run has the greatest.
-  const page = (comparison: string, order: string) =>
-    reader.rows<[string, number, number, number], ItemRow>(
-      `${chain} SELECT ${itemColumns} FROM chain JOIN items ON items.run_id = chain.id
-       WHERE void = 0 AND (-depth, position) ${comparison} (-?, ?) ORDER BY ${order} LIMIT ?`,
-    )
-  const queries = {
-    asc: page('>', 'depth DESC, position'),
-    desc: page('<', 'depth, position DESC'),
+  const runsOf = reader.values<[string, number], string>(`${chain} SELECT id FROM chain ORDER BY depth`)
+  const select = `SELECT ${itemColumns} FROM items WHERE run_id = ? AND void = 0 AND position`
+  const itemsOf = {
+    asc: reader.rows<[string, number, number], ItemRow>(`${select} > ? ORDER BY position LIMIT ?`),
+    desc: reader.rows<[string, number, number], ItemRow>(`${select} < ? ORDER BY position DESC LIMIT ?`),
   }
-  const beyond = { asc: [Number.MAX_SAFE_INTEGER, -1], desc: [0, Number.MAX_SAFE_INTEGER] } as const
+  const beyond = { asc: -1, desc: Number.MAX_SAFE_INTEGER }
 
   return async (scope, id, { order, limit, after }) => {
     const { owner, namespace } = toScopeColumns(scope)
-    const conversation = find.get(id, owner, namespace)
-    if (!conversation) return undefined
-    const head = conversation[0]
-    if (head === null) return { data: [], has_more: false }
-    const from = after === undefined ? beyond[order] : cursor.get(head, after)
-    if (!from) return { data: [], has_more: false }
-    const rows = queries[order].all(head, from[0], from[1], limit + 1)
+    const head = findHead.get(id, owner, namespace)
+    if (head === undefined) return undefined
+    const cursor = head === null || after === undefined ? undefined : findItem.get(head, anyDepth, after)
+    if (head === null || (after !== undefined && !cursor)) return { data: [], has_more: false }
+
+    const newestFirst = runsOf.all(head, anyDepth)
+    const [depth, position] = cursor ?? [order === 'asc' ? newestFirst.length - 1 : 0, beyond[order]]
+    const runs = order === 'asc' ? newestFirst.slice(0, depth + 1).toReversed() : newestFirst.slice(depth)
+    const rows: ItemRow[] = []
+    for (const [i, run] of runs.entries()) {
+      rows.push(...itemsOf[order].all(run, i === 0 ? position : beyond[order], limit + 1 - rows.length))
+      if (rows.length > limit) break
+    }
     return { data: rows.slice(0, limit).map(toPlacedItem), has_more: rows.length > limit }
   }
 }

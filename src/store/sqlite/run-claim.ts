@@ -24,7 +24,7 @@ export function createRunClaim({ db, lease, log, attemptGap }: WriteContext) {
   const columns = 'id, attempt, parent_run_id, conversation_id'
   // Epochs only grow and there is one live one, so all below it are void.
   const findRescue = db.prepare<[number], Candidate>(
-    `SELECT ${columns} FROM runs WHERE status = 'running' AND epoch < ? ORDER BY id LIMIT 1`,
+    `SELECT ${columns} FROM runs WHERE status = 'running' AND epoch < ? ORDER BY epoch, id LIMIT 1`,
   )
   const findQueued = db.prepare<[], Candidate>(
     `SELECT ${columns} FROM runs WHERE claimable = 1 ORDER BY id LIMIT 1`,

@@ -2,6 +2,7 @@ import { mkdirSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Clock } from '../../clock.ts'
 import { systemClock } from '../../clock.ts'
+import { AppError } from '../../errors.ts'
 import type { Store } from '../store.ts'
 import { createApprovalStore } from './approval-store.ts'
 import { createConversationStore } from './conversation-store.ts'
@@ -49,7 +50,9 @@ async function prepareFile(given: string): Promise<string> {
     if (behind) await migrate(path, 'up')
     return path
   } catch (error) {
-    throw toStoreError(error)
+    if (AppError.is(error)) throw error
+    const message = `The data file ${given} cannot be opened.`
+    throw new AppError('store_unavailable', { message, cause: error })
   }
 }
 
