@@ -9,6 +9,28 @@ export interface Logger {
   child(fields: Record<string, unknown>): Logger
 }
 
+/**
+ * Where an error comes from, without what it says. For errors of providers and tools, whose texts may repeat prompts,
+ * arguments and keys.
+ */
+export function traceOf(error: unknown): { type: string; code?: string; stack?: string } {
+  if (!(error instanceof Error)) return { type: typeof error }
+  try {
+    const { name: type, stack } = error
+    const frames = stack?.split('\n').filter((line) => frame.test(line))
+    return {
+      type,
+      ...('code' in error && typeof error.code === 'string' ? { code: error.code } : {}),
+      ...(frames ? { stack: frames.join('\n') } : {}),
+    }
+  } catch {
+    // An error of somebody else's class, which may throw where it is read.
+    return { type: 'Error' }
+  }
+}
+
+const frame = /^ {4}at .*(?::\d+:\d+|<anonymous>|native)\)?$/
+
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
 /** Writes to standard error, so that standard output stays free for what a person reads. Errors belong in field `err`. */

@@ -2,6 +2,7 @@ import type { EventDraft } from '../events.ts'
 import { createId } from '../ids.ts'
 import type { ToolResultItem } from '../items.ts'
 import type { CallPlan } from './call-plan.ts'
+import { callAuthor } from './author-code.ts'
 import { Interruption, type RunContext } from './context.ts'
 import { executeTool, type ToolOutcome } from './execute-tool.ts'
 import { hookContext } from './hook-context.ts'
@@ -64,9 +65,9 @@ async function outcomeOf(
     const { code, message } = plan
     return { kind: 'result', output: `Error: ${message}`, error: { code, message }, settled: 'committed' }
   }
-  const changed = await context.agent.hooks.beforeTool?.(
-    { item: plan.call, input: plan.input },
-    hookContext(context),
+  const { hooks } = context.agent
+  const changed = await callAuthor(context.signal, () =>
+    hooks.beforeTool?.({ item: plan.call, input: plan.input }, hookContext(context)),
   )
   if (changed && 'refuse' in changed) {
     const { message } = changed.refuse
@@ -91,6 +92,9 @@ async function applyAfterTool(
   plan: CallPlan,
   result: ToolResultItem,
 ): Promise<ToolResultItem> {
-  const changed = await context.agent.hooks.afterTool?.({ call: plan.call, result }, hookContext(context))
+  const { hooks } = context.agent
+  const changed = await callAuthor(context.signal, () =>
+    hooks.afterTool?.({ call: plan.call, result }, hookContext(context)),
+  )
   return changed ? { ...result, output: changed.output } : result
 }

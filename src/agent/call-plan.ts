@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
-import type { ErrorCode } from '../errors.ts'
+import { AppError, type ErrorCode } from '../errors.ts'
 import type { ToolCallItem } from '../items.ts'
+import { traceOf } from '../logger.ts'
+import { callAuthor } from './author-code.ts'
 import type { CallApproval, RunContext } from './context.ts'
 import { parseArguments } from './reply-builder.ts'
 import type { ApprovalContext, Tool } from './tool.ts'
@@ -25,7 +27,8 @@ export type CallPlan = PlacedCall &
 
 /**
  * Decides about each call that has no result: prepare (does the tool exist, do the arguments fit), then authorise (does it
- * need a person's word, was it started by a holder that died). Nothing runs here.
+ * need a person's word, was it started by a holder that died). Nothing runs here. Never rejects: where a run is interrupted
+ * meanwhile, its reply is still to be committed.
  */
 export async function planCalls(context: RunContext, calls: readonly PlacedCall[]): Promise<CallPlan[]> {
   return Promise.all(
@@ -33,8 +36,11 @@ export async function planCalls(context: RunContext, calls: readonly PlacedCall[
       try {
         return await planCall(context, placed)
       } catch (error) {
-        // The author's own code: a schema or an approval policy that throws.
-        context.logger.error({ err: error, tool: placed.call.name }, 'checking a tool call failed')
+        // The author's own code: a schema or an approval policy that throws, or had not answered when the run was interrupted.
+        if (!context.signal.aborted) {
+          const cause = AppError.is(error) ? error.cause : error
+          context.logger.error({ err: traceOf(cause), tool: placed.call.name }, 'checking a tool call failed')
+        }
         const message = 'The call could not be checked.'
         return { ...placed, kind: 'refuse' as const, code: 'tool_failed' as const, message }
       }
@@ -65,7 +71,7 @@ async function planCall(context: RunContext, placed: PlacedCall): Promise<CallPl
     return { ...placed, kind: 'approve', input: written, reason: 'outcome_unknown' }
   }
   if (record) return run(record.approval_id)
-  if (await tool.needsApproval(input, approvalContext(context))) {
+  if (await callAuthor(context.signal, () => tool.needsApproval(input, approvalContext(context)))) {
     return { ...placed, kind: 'approve', input: written, reason: 'policy' }
   }
   return run(null)

@@ -1,3 +1,4 @@
+import { traceOf } from '../logger.ts'
 import type { RunError } from '../run-state.ts'
 import type { CallPlan } from './call-plan.ts'
 import { approvalContext } from './call-plan.ts'
@@ -43,7 +44,9 @@ function settle(context: RunContext, plan: Plan): Promise<Ending> {
   const controller = new AbortController()
   return new Promise((resolve) => {
     const forgets: (() => void)[] = []
+    let over = false
     const end = (ending: Ending) => {
+      over = true
       for (const forget of forgets) forget()
       resolve(ending)
     }
@@ -60,7 +63,10 @@ function settle(context: RunContext, plan: Plan): Promise<Ending> {
     context.signal.addEventListener('abort', interrupt)
     forgets.push(() => context.signal.removeEventListener('abort', interrupt))
     if (context.signal.aborted) interrupt()
-    call(plan, toolContext(context, { plan, signal: controller.signal })).then(
+    const progress: ToolContext['progress'] = (shown) => {
+      if (!over) context.log.progress({ type: 'tool.progress', call_id: plan.call.call_id, ...shown })
+    }
+    call(plan, toolContext(context, { plan, signal: controller.signal, progress })).then(
       (value) => end({ ended: 'value', value }),
       // A tool that gives up because the run was interrupted has told us nothing of what it did before.
       (error: unknown) => end(context.signal.aborted ? { ended: 'lost' } : { ended: 'thrown', error }),
@@ -72,17 +78,18 @@ async function call(plan: Plan, context: ToolContext): Promise<unknown> {
   return plan.tool.execute(plan.input, context)
 }
 
-function toolContext(context: RunContext, input: { plan: Plan; signal: AbortSignal }): ToolContext {
-  const { plan, signal } = input
+function toolContext(
+  context: RunContext,
+  input: { plan: Plan } & Pick<ToolContext, 'signal' | 'progress'>,
+): ToolContext {
+  const { plan, signal, progress } = input
   const { call_id } = plan.call
   return {
     ...approvalContext(context),
     signal,
     idempotencyKey: `${context.runId}-${plan.step}-${plan.index}`,
     callId: call_id,
-    progress: (progress) => {
-      if (!signal.aborted) context.log.progress({ type: 'tool.progress', call_id, ...progress })
-    },
+    progress,
     log: (message, fields) =>
       context.logger.info({ ...fields, tool: plan.tool.name, call_id, run_id: context.runId }, message),
   }
@@ -106,15 +113,23 @@ function succeed(plan: Plan, value: unknown): ToolOutcome {
 }
 
 function fail(context: RunContext, plan: Plan, error: unknown): ToolOutcome {
-  context.logger.warn({ err: error, tool: plan.tool.name, run_id: context.runId }, 'tool failed')
-  const text = error instanceof Error ? error.message : String(error)
+  context.logger.warn({ err: traceOf(error), tool: plan.tool.name, run_id: context.runId }, 'tool failed')
   // The text is the tool author's word to the model; the event carries only the code's own.
-  const output = `Error: ${cut(text || 'The tool failed.', maxErrorChars)}`
+  const output = `Error: ${cut(textOf(error) || 'The tool failed.', maxErrorChars)}`
   return {
     kind: 'result',
     output,
     error: { code: 'tool_failed', message: 'The tool failed.' },
     settled: 'committed',
+  }
+}
+
+/** What was thrown, in words. Anything can be thrown, also what has none. */
+function textOf(error: unknown): string {
+  try {
+    return String(error instanceof Error ? error.message : error)
+  } catch {
+    return ''
   }
 }
 

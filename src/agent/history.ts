@@ -14,15 +14,15 @@ export const maxHistoryRuns = 500
 /**
  * The items of a provider request: earlier runs, then this one. Well-formed whatever happened before: void items and cut
  * calls are left out, every call is followed by exactly one result (a made-up one where there is none), in call order.
- * Over the limits whole runs are left out, oldest first; this run's own items always stay.
+ * Over the limits whole runs are left out, oldest first; this run's own items always stay. `turns`: the runs that are left.
  */
 export function buildHistory(input: {
   earlier: readonly PlacedItem[]
   own: readonly PlacedItem[]
   limits: HistoryLimits
-}): { items: Item[]; trimmed: boolean } {
+}): { items: Item[]; turns: number; trimmed: boolean } {
   const own = pairCalls(input.own)
-  if (input.earlier.length === 0) return { items: own, trimmed: false }
+  if (input.earlier.length === 0) return { items: own, turns: 0, trimmed: false }
   const turns = groupByRun(input.earlier).map(pairCalls)
   const { maxTokens = Infinity, maxTurns = Infinity } = input.limits
   let room = maxTokens - estimateTokens(own)
@@ -33,7 +33,8 @@ export function buildHistory(input: {
     if (room < 0) break
     first--
   }
-  return { items: [...turns.slice(first).flat(), ...own], trimmed: first > 0 }
+  const kept = turns.slice(first)
+  return { items: [...kept.flat(), ...own], turns: kept.length, trimmed: first > 0 }
 }
 
 /** A rough count, on the high side for English: three and a half characters a token, four tokens an item. */

@@ -9,7 +9,7 @@ export interface HookContext {
   principal: Principal
   signal: AbortSignal
   /** Adds a `warning` event to the run. */
-  warn(code: string, message: string): void
+  warn: (code: string, message: string) => void
 }
 
 /** Says no. The model or the caller reads `message`. */

@@ -147,7 +147,9 @@ async function endAtLimit(context: RunContext, maxSteps: number): Promise<void> 
   context.log.defer({ events: [{ type: 'warning', code: 'max_steps', message }] })
   if (!force) {
     const batch: Batch = { events: [], usage: context.usage, steps: context.steps }
-    await context.log.commit(completed(context, { batch, stop: 'max_steps', output: [] }))
+    await context.log.commit(
+      completed(context, { batch, stop: 'max_steps', output: lastMessageIds(context) }),
+    )
     return
   }
   const thought = await think(context, { offerTools: false })
@@ -164,6 +166,7 @@ async function endRefused(
   const events = thought.stepEnd ? [thought.stepEnd] : []
   const step = context.steps
   if (thought.stepEnd) context.steps = step + 1
+  if (thought.usage) context.usage = addUsage(context.usage, thought.usage)
   const batch: Batch = {
     events: [...events, filtered(thought.message)],
     // Shown, but refused: kept for the replay and never sent to a model again.
@@ -214,7 +217,7 @@ function messageIds(thought: Extract<Thought, { kind: 'reply' }>): string[] {
 
 function lastMessageIds(context: RunContext): string[] {
   return context.items
-    .filter(({ item, step }) => item.type === 'message' && step === context.steps - 1)
+    .filter((placed) => !placed.void && placed.item.type === 'message' && placed.step === context.steps - 1)
     .map(({ item }) => item.id)
 }
 

@@ -1,22 +1,27 @@
 import type { ModelRequest, ModelSettings, ModelTool } from '../models/model.ts'
+import { callAuthor } from './author-code.ts'
 import type { RunContext } from './context.ts'
 import { buildHistory, type HistoryLimits } from './history.ts'
 import { hookContext } from './hook-context.ts'
 
-type Prepared = { request: ModelRequest; canTrim: boolean } | { refused: string }
+/** `turns`: how many earlier runs are sent along. */
+type Prepared = { request: ModelRequest; turns: number } | { refused: string }
 
-/** The provider request of the run's next step: instructions, history within its limits, tools, settings, hooks. */
+/**
+ * The provider request of the run's next step: instructions, history within its limits (or `maxTurns`, where that is less),
+ * tools, settings, hooks.
+ */
 export async function prepareRequest(
   context: RunContext,
-  input: { offerTools: boolean; trimHarder: boolean },
+  input: { offerTools: boolean; maxTurns?: number },
 ): Promise<Prepared> {
-  const earlier = await context.history()
   const limits = historyLimits(context)
-  if (input.trimHarder) {
-    const runs = new Set(earlier.map((placed) => placed.run_id)).size
-    limits.maxTurns = Math.floor(Math.min(runs, limits.maxTurns ?? runs) / 2)
-  }
-  const { items, trimmed } = buildHistory({ earlier, own: context.items, limits })
+  if (input.maxTurns !== undefined) limits.maxTurns = input.maxTurns
+  const { items, turns, trimmed } = buildHistory({
+    earlier: await context.history(),
+    own: context.items,
+    limits,
+  })
   if (trimmed) {
     const message = 'The oldest turns of the conversation were left out of the request.'
     context.log.defer({ events: [{ type: 'warning', code: 'history_trimmed', message }] })
@@ -30,9 +35,10 @@ export async function prepareRequest(
   }
   if (options.tool_choice !== undefined && input.offerTools) request.toolChoice = options.tool_choice
   if (options.output_schema !== undefined) request.outputSchema = options.output_schema
-  const changed = await context.agent.hooks.beforeModel?.(request, hookContext(context))
+  const { hooks } = context.agent
+  const changed = await callAuthor(context.signal, () => hooks.beforeModel?.(request, hookContext(context)))
   if (changed && 'refuse' in changed) return { refused: changed.refuse.message }
-  return { request: changed ?? request, canTrim: earlier.length > 0 }
+  return { request: changed ?? request, turns }
 }
 
 function historyLimits(context: RunContext): HistoryLimits {
@@ -43,20 +49,22 @@ function historyLimits(context: RunContext): HistoryLimits {
 }
 
 async function instructionsOf(context: RunContext): Promise<string | undefined> {
-  const { agent, options, principal } = context
+  const { agent, options } = context
   const extra = options.instructions
   if (extra !== undefined && agent.overrides.instructions === 'replace') return extra
-  const own =
-    typeof agent.instructions === 'string'
-      ? agent.instructions
-      : await agent.instructions({
-          runContext: options.run_context ?? {},
-          owner: principal.owner,
-          namespace: principal.namespace,
-          conversationId: context.conversationId,
-        })
+  const own = await ownInstructions(context)
   const text = extra === undefined ? own : own === '' ? extra : `${own}\n\n${extra}`
   return text === '' ? undefined : text
+}
+
+function ownInstructions(context: RunContext): string | Promise<string> {
+  const { instructions } = context.agent
+  if (typeof instructions === 'string') return instructions
+  const { options, principal, conversationId } = context
+  const { owner, namespace } = principal
+  return callAuthor(context.signal, () =>
+    instructions({ runContext: options.run_context ?? {}, owner, namespace, conversationId }),
+  )
 }
 
 function toolsOf(context: RunContext): ModelTool[] {

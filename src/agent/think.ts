@@ -2,7 +2,10 @@ import { sleep } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { EventDraft } from '../events.ts'
 import type { Item, ToolCallItem } from '../items.ts'
-import type { ModelPart, ModelReply, ModelRequest } from '../models/model.ts'
+import { traceOf } from '../logger.ts'
+import type { Model, ModelPart, ModelReply, ModelRequest, ModelStreamOptions } from '../models/model.ts'
+import type { Usage } from '../run-state.ts'
+import { callAuthor, orAborted } from './author-code.ts'
 import type { RunContext } from './context.ts'
 import { hookContext } from './hook-context.ts'
 import { createReplyBuilder, type ReplyBuilder } from './reply-builder.ts'
@@ -17,8 +20,14 @@ export type Thought =
       /** Goes with the commit of the reply. */
       stepEnd: EventDraft
     }
-  /** A hook said no. The items, if any, were shown already and are kept. */
-  | { kind: 'refused'; message: string; items: Item[]; stepEnd: EventDraft | undefined }
+  /** A hook said no: to the request, or to a reply whose items were shown already and are kept. */
+  | {
+      kind: 'refused'
+      message: string
+      items: Item[]
+      usage: Usage | null
+      stepEnd: EventDraft | undefined
+    }
 
 /** The longest wait a provider may ask for; beyond it the run fails now rather than hang. */
 const maxRetryAfterMs = 60_000
@@ -30,38 +39,41 @@ const maxBackoffMs = 8_000
  * last try, or an `Interruption`; what was streamed by then is left with the log, as partial items.
  */
 export async function think(context: RunContext, options: { offerTools: boolean }): Promise<Thought> {
-  let trimHarder = false
-  let request = await prepareRequest(context, { ...options, trimHarder })
-  if ('refused' in request) {
-    return { kind: 'refused', message: request.refused, items: [], stepEnd: undefined }
-  }
+  let prepared = await prepareRequest(context, options)
+  if ('refused' in prepared) return refusedBefore(prepared.refused)
+  context.signal.throwIfAborted()
   startStep(context)
+  let trimmed = false
   for (let tries = 1; ; tries++) {
     const reply = createReplyBuilder({ log: context.log, provider: context.model.provider })
     try {
-      return await askOnce(context, { request: request.request, reply })
+      return await askOnce(context, { request: prepared.request, reply })
     } catch (error) {
       if (context.signal.aborted) {
         keep(context, reply.abandon(), false)
         throw context.signal.reason
       }
       const failure = AppError.from(error)
-      const trim = failure.code === 'context_length_exceeded' && request.canTrim && !trimHarder
+      const trim = failure.code === 'context_length_exceeded' && prepared.turns > 0 && !trimmed
       if (!trim && (!failure.retryable || tries >= context.agent.modelTries || tooLong(failure))) {
         keep(context, reply.abandon(), false)
         throw failure
       }
       await noteRetry(context, { failure, reply, tries })
       if (trim) {
-        trimHarder = true
-        request = await prepareRequest(context, { ...options, trimHarder })
-        if ('refused' in request) throw failure
+        trimmed = true
+        prepared = await prepareRequest(context, { ...options, maxTurns: Math.floor(prepared.turns / 2) })
+        if ('refused' in prepared) return refusedBefore(prepared.refused)
       } else {
         await sleep({ clock: context.clock, ms: backoffMs(failure, tries), signal: context.signal })
         context.signal.throwIfAborted()
       }
     }
   }
+}
+
+function refusedBefore(message: string): Thought {
+  return { kind: 'refused', message, items: [], usage: null, stepEnd: undefined }
 }
 
 function startStep(context: RunContext): void {
@@ -76,14 +88,17 @@ async function askOnce(
   const { reply } = input
   const began = clock.monotonic()
   let firstAt: number | undefined
-  const { signal } = context
+  const { signal, model } = context
+  let over = false
   const emit = (part: ModelPart) => {
-    // A model that goes on after the signal writes into nothing.
-    if (signal.aborted) return
+    // A model that goes on after its end, or after the signal, writes into nothing.
+    if (over || signal.aborted) return
     firstAt ??= clock.monotonic()
     reply.push(part)
   }
-  const end = await orAborted(context.model.stream(input.request, { emit, signal }), signal)
+  const end = await orAborted(startStream(model, input.request, { emit, signal }), signal).finally(() => {
+    over = true
+  })
   signal.throwIfAborted()
   const items = reply.finish()
   const stepEnd: EventDraft = {
@@ -96,20 +111,28 @@ async function askOnce(
       total: round(clock.monotonic() - began),
     },
   }
-  const refusal = await context.agent.hooks.afterModel?.({ items, reply: end }, hookContext(context))
-  if (refusal) return { kind: 'refused', message: refusal.refuse.message, items, stepEnd }
+  const { hooks } = context.agent
+  const refusal = await callAuthor(signal, () =>
+    hooks.afterModel?.({ items, reply: end }, hookContext(context)),
+  )
+  if (refusal) {
+    return { kind: 'refused', message: refusal.refuse.message, items, usage: end.usage, stepEnd }
+  }
   const calls = items.filter((item) => item.type === 'tool_call')
   return { kind: 'reply', items, calls, reply: end, stepEnd }
 }
 
-/** The promise, or the signal's reason as soon as it fires: not every model obeys. */
-function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    if (signal.aborted) abort()
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
+/** What a model rejects with against its contract is a bug, and may hold the provider's words: they stay here. */
+async function startStream(
+  model: Model,
+  request: ModelRequest,
+  options: ModelStreamOptions,
+): Promise<ModelReply> {
+  try {
+    return await model.stream(request, options)
+  } catch (error) {
+    throw AppError.is(error) ? error : new AppError('internal', { cause: traceOf(error) })
+  }
 }
 
 /** Makes a new try explicit where readers saw something of the old one; else they need not know. */
@@ -118,7 +141,11 @@ async function noteRetry(
   input: { failure: AppError; reply: ReplyBuilder; tries: number },
 ): Promise<void> {
   const { failure, reply, tries } = input
-  context.logger.warn({ err: failure, step: context.steps, tries }, 'model call failed, trying again')
+  const { code, cause } = failure
+  context.logger.warn(
+    { code, err: traceOf(cause), step: context.steps, tries },
+    'model call failed, trying again',
+  )
   if (!reply.streamed()) return
   keep(context, reply.abandon(), true)
   await context.log.commit({ events: [{ type: 'step.retry', step: context.steps, reason: failure.code }] })

@@ -17,9 +17,9 @@ export interface ToolContext {
   /** The request's `run_context`. */
   runContext: Readonly<Record<string, unknown>>
   /** Shows progress to whoever watches the run now. Not kept. */
-  progress(progress: { progress?: number; total?: number; message?: string }): void
+  progress: (progress: { progress?: number; total?: number; message?: string }) => void
   /** Writes to the server's log, with run and call id. */
-  log(message: string, fields?: Record<string, unknown>): void
+  log: (message: string, fields?: Record<string, unknown>) => void
 }
 
 type ParsedInput<Input> = { ok: true; value: Input } | { ok: false; message: string }

@@ -3,7 +3,7 @@ import { Interruption } from '../agent/context.ts'
 import { sleep, type Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { EventDraft } from '../events.ts'
-import type { Logger } from '../logger.ts'
+import { traceOf, type Logger } from '../logger.ts'
 import type { RunError, StopReason, TerminalStatus, Usage } from '../run-state.ts'
 import type { RunRecord } from '../store/store.ts'
 import type { LogWriter } from './log-writer.ts'
@@ -135,7 +135,7 @@ async function release(ending: Ending): Promise<void> {
 }
 
 function logFailure(logger: Logger, failure: AppError): void {
-  const fields = { code: failure.code, err: failure.cause ?? failure }
-  if (failure.code === 'internal') logger.error(fields, 'run failed: bug')
-  else logger.warn(fields, 'run failed')
+  const { code, cause } = failure
+  if (code === 'internal') logger.error({ code, err: cause ?? failure }, 'run failed: bug')
+  else logger.warn({ code, err: traceOf(cause) }, 'run failed')
 }
