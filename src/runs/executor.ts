@@ -120,8 +120,8 @@ async function executeRun(
   const log = openLog(options, { claimed, tail, items })
   const ending: Ending = { log, run, usage: run.usage, steps: run.steps }
   try {
+    // Committed, but kept until the next commit: whoever asked for the run begins to read now.
     tail.append(claimed.start)
-    tail.committed(claimed.start.seq)
     items.push(...(await ownItems(options, { run, items: input.items })))
     log.continueAfter(items.length)
     await driveLoop(options, { claimed, items, log, logger, signal: controller.signal, ending })
