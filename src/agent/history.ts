@@ -78,24 +78,35 @@ function pairCalls(placed: readonly PlacedItem[]): Item[] {
   const results = new Map<string, ToolResultItem>()
   for (const { item } of placed) if (item.type === 'tool_result') results.set(item.call_id, item)
   const items: Item[] = []
+  // The calls of one reply stand together behind its text, and their results behind them.
   let calls: ToolCallItem[] = []
   let step: number | null = null
+  let answered = false
   const flush = () => {
+    items.push(...calls)
     for (const call of calls) items.push(results.get(call.call_id) ?? missingResult(call))
     calls = []
+    answered = false
   }
   for (const one of placed) {
     const { item } = one
-    if (one.void || item.type === 'tool_result') continue
+    if (one.void) continue
+    if (item.type === 'tool_result') {
+      answered = true
+      continue
+    }
     if ((item.type === 'tool_call' || item.type === 'reasoning') && item.partial) continue
-    // The calls of one reply stand together; whatever comes from another step closes them.
-    if (calls.length > 0 && one.step !== step) flush()
+    if (answered || one.step !== step || isTurnOfCaller(item)) flush()
     step = one.step
-    items.push(item)
     if (item.type === 'tool_call') calls.push(item)
+    else items.push(item)
   }
   flush()
   return items
+}
+
+function isTurnOfCaller(item: Item): boolean {
+  return item.type === 'message' && item.role !== 'assistant'
 }
 
 function missingResult(call: ToolCallItem): ToolResultItem {
