@@ -29,5 +29,5 @@ test('the table of events has every event, in order, with all its fields', () =>
 test('the page tells of every stop reason, and of no other', () => {
   const [, section = ''] = page.split('\n## Stop reasons\n')
   const told = [...section.split('\n## ')[0]!.matchAll(/^\| `(\w+)` \|/gm)].map(([, reason]) => reason)
-  expect(told.toSorted()).toEqual([...stopReasonSchema.options].toSorted())
+  expect(new Set(told)).toEqual(new Set(stopReasonSchema.options))
 })
