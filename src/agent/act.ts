@@ -93,6 +93,8 @@ async function applyAfterTool(
   result: ToolResultItem,
 ): Promise<ToolResultItem> {
   const { hooks } = context.agent
+  // An interrupted run keeps a result that came in time, unless somebody has yet to look at it.
+  if (!hooks.afterTool) return result
   const changed = await callAuthor(context.signal, () =>
     hooks.afterTool?.({ call: plan.call, result }, hookContext(context)),
   )

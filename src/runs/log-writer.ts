@@ -171,10 +171,19 @@ export class LogWriter implements StepLog {
     return { ...merged, events, items, settled, claims, ...(recovery ? { recovery: true } : {}) }
   }
 
-  /** What a refused commit held, for the commit that ends the run: all but the claims and the end it was meant to have. */
+  /**
+   * What a refused commit held, for the commit that ends the run: all but the claims and the end it was meant to have. It
+   * comes before what was deferred since.
+   */
   #putBack(merged: Batch): void {
-    const events = (merged.events ?? []).filter(({ type }) => type !== 'run.end' && type !== 'run.suspend')
-    this.#deferred = { events, items: merged.items ?? [], settled: merged.settled ?? [] }
+    const since = this.#deferred
+    const { events = [], items = [], settled = [] } = merged
+    const open = events.filter(({ type }) => type !== 'run.end' && type !== 'run.suspend')
+    this.#deferred = {
+      events: [...open, ...since.events],
+      items: [...items, ...since.items],
+      settled: [...settled, ...since.settled],
+    }
   }
 
   #interrupt(reason: 'cancelled' | 'fenced'): Interruption {
