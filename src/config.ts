@@ -100,7 +100,8 @@ export const settingsTable = {
   llmDefaultModel: {
     names: ['LLM_DEFAULT_MODEL'],
     schema: text,
-    meaning: 'Model of agents that name none. Without it they use the demo model.',
+    meaning:
+      'Model of agents that name none. Without it: `openai/gpt-4o-mini` where `OPENAI_API_KEY` is set, the demo model where no provider is.',
     option: 'llmDefaultModel',
     example: 'openai/gpt-4o-mini',
   },

@@ -150,8 +150,9 @@ type ModelOf = (agent: Agent, override: string | undefined) => Model
 function createModelOf(input: { registry: ModelRegistry; settings: Settings; demo: Model }): ModelOf {
   const { registry, settings, demo } = input
   const configured = registry.describe().providers.length > 0
+  const defaultModel = defaultModelOf(settings)
   return (agent, override) => {
-    const model = override ?? agent.model ?? settings.llmDefaultModel
+    const model = override ?? agent.model ?? defaultModel
     if (typeof model === 'object') return model
     if (model === demo.id) return demo
     if (model !== undefined) return registry.resolve(model)
@@ -159,6 +160,11 @@ function createModelOf(input: { registry: ModelRegistry; settings: Settings; dem
     const message = `The agent ${JSON.stringify(agent.name)} names no model: set LLM_DEFAULT_MODEL.`
     throw new AppError('model_not_configured', { message })
   }
+}
+
+/** Model of agents that name none. Undefined: there is none to be had but the demo. */
+function defaultModelOf({ llmDefaultModel, openaiApiKey }: Settings): string | undefined {
+  return llmDefaultModel ?? (openaiApiKey ? 'openai/gpt-4o-mini' : undefined)
 }
 
 function definitionsOf(agents: readonly Agent[], modelOf: ModelOf) {
@@ -188,7 +194,7 @@ function createApp(input: {
     conversations: engine.conversations,
     agents,
     defaultAgent: first?.name ?? '',
-    defaultModel: settings.llmDefaultModel ?? 'demo',
+    defaultModel: defaultModelOf(settings) ?? 'demo',
     clock,
     streams,
     requestWaitMs: settings.requestWaitMs,

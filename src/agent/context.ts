@@ -41,7 +41,13 @@ export type RunOutcome =
       approvals: (ApprovalRequest & { created_at: number; expires_at_ms: number | null })[]
       pending_calls: PendingCall[]
     }
-  | { status: TerminalStatus; stop_reason: StopReason; error: RunError | null; output: string[] }
+  | {
+      status: TerminalStatus
+      stop_reason: StopReason
+      error: RunError | null
+      output: string[]
+      forced?: true
+    }
   | { status: 'queued' }
 
 /** What becomes durable together. Its events are visible to readers once it is. */

@@ -186,12 +186,13 @@ function completed(
   input: { batch: Batch; stop: StopReason; output: string[]; forced?: boolean },
 ): Batch {
   const { batch, stop, output } = input
-  const end: RunOutcome = { status: 'completed', stop_reason: stop, error: null, output }
+  const forced = input.forced ? { forced: true as const } : {}
+  const end: RunOutcome = { status: 'completed', stop_reason: stop, error: null, output, ...forced }
   const event: EventDraft = {
     type: 'run.end',
     status: 'completed',
     stop_reason: stop,
-    ...(input.forced ? { forced: true as const } : {}),
+    ...forced,
     output,
     usage: context.usage,
     steps: context.steps,

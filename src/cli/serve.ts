@@ -14,12 +14,15 @@ export async function serveCommand(args: readonly string[]): Promise<number> {
     {},
     'no authentication is configured: anybody on this machine may call; others cannot reach it',
   )
-  console.log(banner(server))
+  const calculates = agents[0]?.tools.some(({ name }) => name === 'calculator') ?? false
+  console.log(banner(server, calculates))
   return 0
 }
 
-function banner(server: ParleyServer): string {
+function banner(server: ParleyServer, calculates: boolean): string {
   const agents = server.agents.map(({ name, model }) => `${name} (${describeModel(model)})`).join(', ')
+  // Something the agent that answers can show.
+  const question = calculates ? 'What is 1337 * 42?' : 'Hello'
   return `
 Parley ${version} listens on ${server.url}
 
@@ -28,7 +31,7 @@ Parley ${version} listens on ${server.url}
 
 Try it:
 
-  curl -X POST ${server.url}/chat -H 'content-type: application/json' -d '{"message":"What is 1337 * 42?"}'
+  curl -X POST ${server.url}/chat -H 'content-type: application/json' -d '{"message":"${question}"}'
 `
 }
 

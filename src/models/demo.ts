@@ -24,7 +24,8 @@ export function demoModel(options: DemoModelOptions = {}): Model {
   }
 }
 
-const whatIsMissing = 'Set LLM_BASE_URL or OPENAI_API_KEY, and a real model answers here.'
+const whatIsMissing =
+  'Set OPENAI_API_KEY, or LLM_BASE_URL with LLM_DEFAULT_MODEL, and a real model answers here.'
 
 async function play(
   input: { parts: ModelPart[]; request: ModelRequest; delayMs: number; clock: Clock } & ModelStreamOptions,

@@ -35,6 +35,8 @@ export interface RunRecord {
   crash_count: number
   cancel: { at: number; actor: string; reason: string } | null
   stop_reason: StopReason | null
+  /** Its answer was made by one last call without tools, at the limit of steps. */
+  forced: boolean
   error: RunError | null
   usage: Usage
   /** Model replies so far. */
@@ -199,7 +201,13 @@ export interface Commit {
         approvals: (ApprovalRequest & { created_at: number; expires_at_ms: number | null })[]
         pending_calls: PendingCall[]
       }
-    | { status: TerminalStatus; stop_reason: StopReason; error: RunError | null; output: string[] }
+    | {
+        status: TerminalStatus
+        stop_reason: StopReason
+        error: RunError | null
+        output: string[]
+        forced?: true
+      }
     /** Gives the run back: it is claimed again when its turn comes. */
     | { status: 'queued' }
   /** Only notes that the run was rescued: `crash_count` stays. */

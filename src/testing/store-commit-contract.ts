@@ -113,7 +113,7 @@ export function describeCommit(open: OpenStore): void {
       const next = await scene.queue({ conversation: session('a') })
       scene.now += 10
       const error = { code: 'model_timeout', message: 'Silence.' }
-      const end = { status: 'failed', stop_reason: 'error', error, output: ['item_1'] } as const
+      const end = { status: 'failed', stop_reason: 'error', error, output: ['item_1'], forced: true } as const
       expect(await scene.commit(run, { end: { ...end, output: ['item_1'] } })).toBe('ok')
       expect(await scene.load(run)).toMatchObject({ ...end, epoch: null, ended_at: scene.now, cancel: null })
       expect((await scene.claim())?.run).toMatchObject({ id: next.id, parent_run_id: run.id })

@@ -32,6 +32,7 @@ export function describeCreate(open: OpenStore): void {
         crash_count: 0,
         cancel: null,
         stop_reason: null,
+        forced: false,
         error: null,
         usage: noUsage,
         steps: 0,

@@ -71,8 +71,7 @@ export function encodeRun({ run, text, approvals }: RunView) {
     parent_run_id: run.parent_run_id,
     output: text,
     stop_reason: run.stop_reason,
-    // At the limit of steps only an answer that was forced is an answer.
-    ...(run.stop_reason === 'max_steps' && run.output.length > 0 && { forced: true }),
+    ...(run.forced && { forced: true }),
     steps: run.steps,
     usage: run.usage,
     error: run.error,

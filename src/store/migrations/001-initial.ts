@@ -99,6 +99,7 @@ async function createRuns(db: Kysely<unknown>): Promise<void> {
     .addColumn('created_at', 'bigint', (column) => column.notNull())
     .addColumn('started_at', 'bigint')
     .addColumn('ended_at', 'bigint')
+    .addColumn('forced', 'integer', (column) => column.notNull())
     // 1 where the run is queued and its conversation is free, or its own: the queue is what has a 1 here.
     .addColumn('claimable', 'integer', (column) => column.notNull())
     // Number of the last event that retention removed; 0 where all are there.

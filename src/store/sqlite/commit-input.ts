@@ -45,16 +45,24 @@ function encodeItem({
 }
 
 function encodeEnd(end: NonNullable<Commit['end']>): CommitEnd {
-  const open = { stop_reason: null, error: null, output: null, pending_calls: '[]', approvals: null }
+  const open = {
+    stop_reason: null,
+    error: null,
+    output: null,
+    forced: 0,
+    pending_calls: '[]',
+    approvals: null,
+  }
   if (end.status === 'queued') return { ...open, status: 'queued' }
   if (end.status !== 'suspended') {
-    const { status, stop_reason, error, output } = end
+    const { status, stop_reason, error, output, forced } = end
     return {
       ...open,
       status,
       stop_reason,
       error: error === null ? null : JSON.stringify(error),
       output: JSON.stringify(output),
+      forced: forced ? 1 : 0,
     }
   }
   return {

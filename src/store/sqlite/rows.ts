@@ -9,7 +9,7 @@ import { fromColumn } from './text-column.ts'
 
 export const runColumns = `id, owner, namespace, agent, status, conversation_id, parent_run_id, options, background,
   on_disconnect, attempt, epoch, last_seq, next_seq, crash_count, cancel, stop_reason, error, usage, steps, output, plan,
-  pending_calls, created_at, started_at, ended_at`
+  pending_calls, created_at, started_at, ended_at, forced`
 
 export type RunRow = [
   id: string,
@@ -38,6 +38,7 @@ export type RunRow = [
   createdAt: number,
   startedAt: number | null,
   endedAt: number | null,
+  forced: number,
 ]
 
 export function toRunRecord(row: RunRow): RunRecord {
@@ -68,6 +69,7 @@ export function toRunRecord(row: RunRow): RunRecord {
     created_at: row[23],
     started_at: row[24],
     ended_at: row[25],
+    forced: row[26] === 1,
   }
 }
 

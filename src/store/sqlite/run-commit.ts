@@ -57,6 +57,7 @@ export interface CommitEnd {
   stop_reason: StopReason | null
   error: string | null
   output: string | null
+  forced: number
   pending_calls: string
   approvals: NewApproval[] | null
 }
@@ -132,7 +133,7 @@ function createRowUpdate({ db, attemptGap }: WriteContext) {
   const step = db.prepare(`UPDATE runs SET ${forward} WHERE id = ?`)
   const finish = db.prepare(
     `UPDATE runs SET ${forward}, status = ?, claimable = ?, epoch = NULL, stop_reason = ?, error = ?,
-       output = coalesce(?, output), pending_calls = ?, ended_at = ? WHERE id = ?`,
+       output = coalesce(?, output), forced = ?, pending_calls = ?, ended_at = ? WHERE id = ?`,
   )
   return (input: CommitInput, run: Standing): void => {
     const wrote = input.first_seq !== 0
@@ -149,7 +150,7 @@ function createRowUpdate({ db, attemptGap }: WriteContext) {
     // prettier-ignore
     finish.run(
       lastSeq, nextSeq, crashFactor, usage, steps, plan, agent, end.status, claimable, end.stop_reason, end.error,
-      end.output, end.pending_calls, endedAt, run_id,
+      end.output, end.forced, end.pending_calls, endedAt, run_id,
     )
   }
 }

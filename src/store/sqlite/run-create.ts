@@ -140,6 +140,7 @@ function newRunRow(options: {
     input.now,
     claimed ? input.now : null,
     null,
+    0,
   ]
 }
 
