@@ -2,6 +2,7 @@ import { AppError } from '../../errors.ts'
 import type { Usage } from '../../run-state.ts'
 import type { FinishReason, ModelPart, ModelReply } from '../model.ts'
 import { errorFromBody } from './provider-error.ts'
+import { TextFrame } from './text-frame.ts'
 import { ToolCallDecoder } from './tool-call-decoder.ts'
 import { decodeUsage } from './usage.ts'
 import { WholeCharacters } from './whole-characters.ts'
@@ -41,6 +42,7 @@ export class ReplyDecoder {
   readonly #emit: (part: ModelPart) => void
   readonly #toolCalls: ToolCallDecoder
   readonly #characters = new WholeCharacters()
+  readonly #frame = new TextFrame()
   #open: TextKind = 'text'
   #spoke = false
   #done = false
@@ -67,9 +69,13 @@ export class ReplyDecoder {
     if (data.startsWith('[DONE]')) this.#done = true
     else if (data === '') return
     else {
+      const text = name === 'error' ? undefined : this.#frame.take(data)
+      if (text !== undefined) return this.#text('text', text)
       const chunk = parse(data)
       if (name === 'error') throw errorFromBody(chunk.error ?? chunk)
       this.pushChunk(chunk)
+      const only = onlyText(chunk)
+      if (only !== undefined) this.#frame.learn(data, only)
     }
   }
 
@@ -182,6 +188,19 @@ const finishReasons: Record<string, FinishReason | undefined> = {
   content_filter: 'content_filter',
   safety: 'content_filter',
   recitation: 'content_filter',
+}
+
+/** The text of a chunk that has no other effect than to say it. */
+function onlyText(chunk: WireChunk): string | undefined {
+  if (chunk.error || chunk.usage || chunk.x_groq || chunk.object === 'error') return undefined
+  const [choice]: unknown[] = Array.isArray(chunk.choices) ? chunk.choices : []
+  if (!isObject(choice)) return undefined
+  const { delta, finish_reason, error }: WireChoice = choice
+  if (error || finish_reason || !isObject(delta)) return undefined
+  const { content, refusal, reasoning_content, reasoning, reasoning_text, ...rest }: WireDelta = delta
+  if (refusal || reasoning_content || reasoning || reasoning_text) return undefined
+  if (rest.tool_calls || rest.function_call) return undefined
+  return typeof content === 'string' && content !== '' ? content : undefined
 }
 
 function parse(text: string): WireChunk {
