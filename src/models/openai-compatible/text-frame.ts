@@ -2,7 +2,7 @@
 const maxMisses = 8
 const key = '"content":'
 /** What stands in JSON as it is. */
-const plain = /^[^"\\\u0000-\u001f]+$/
+const plain = /^[^"\\\p{Cc}]+$/u
 
 /**
  * Reads the text of a chunk without parsing it, where the chunk is the same as an earlier one but for its text: most of a
