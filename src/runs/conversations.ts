@@ -18,15 +18,20 @@ export function createConversationService(options: {
     (await store.conversations.find(principal, { id, now: clock.now() })) ?? notFound()
   return {
     get,
-    create: (principal, { key, metadata }) =>
-      store.conversations.create({
+    async create(principal, { key, metadata }) {
+      const id = createId('conv')
+      const conversation = await store.conversations.create({
         scope: principal,
-        id: createId('conv'),
+        id,
         ...(key === undefined ? {} : { key }),
         metadata: metadata ?? {},
         ttl_ms: null,
         now: clock.now(),
-      }),
+      })
+      // The store gives the one that has the key.
+      if (conversation.id !== id) throw keyTaken(conversation.id)
+      return conversation
+    },
     async findSession(principal, session) {
       const now = clock.now()
       const found =
@@ -63,6 +68,11 @@ async function deleteConversation(
     if (await store.conversations.delete(principal, conversation.id)) return
   }
   throw new AppError('conversation_busy')
+}
+
+function keyTaken(id: string): AppError {
+  const message = `Another conversation has this key: ${id}.`
+  return new AppError('invalid_request', { message, locations: [{ path: ['body', 'key'], message }] })
 }
 
 function notFound(): never {

@@ -1,5 +1,4 @@
 import type { Agent } from '../agent/agent.ts'
-import { definitionHash } from '../agent/agent.ts'
 import type { CallApproval, CallRecord, RunContext } from '../agent/context.ts'
 import { Interruption, type InterruptionReason } from '../agent/context.ts'
 import { maxHistoryRuns } from '../agent/history.ts'
@@ -10,7 +9,7 @@ import type { Item, PlacedItem } from '../items.ts'
 import type { TailWriter, Tails } from '../live/tail.ts'
 import type { Logger } from '../logger.ts'
 import type { Model } from '../models/model.ts'
-import type { ClaimedRun, RunRecord, Store } from '../store/store.ts'
+import type { ClaimedRun, Definitions, RunRecord, Store } from '../store/store.ts'
 import { endBare, endInterrupted, type Ending } from './endings.ts'
 import { LogWriter } from './log-writer.ts'
 
@@ -25,15 +24,17 @@ export interface ExecutorOptions {
   agents: ReadonlyMap<string, Agent>
   /** The model a run of this agent uses. Throws `model_not_configured`. */
   modelOf: (agent: Agent, override: string | undefined) => Model
+  definitions: () => Definitions
   /** How long one attempt may take. */
   runTimeoutMs: number
+  maxConcurrentRuns: number
   /** Whether the lease with this epoch is still ours, as far as we can tell. */
   holdsLease: (epoch: number) => boolean
-  /** Called after each run that is over here, whatever became of it. */
-  onDone: (run: RunRecord) => void
+  /** Called after each run that is over here, whatever became of it: there is a place free. */
+  onDone: () => void
 }
 
-/** A place among the runs of this node, taken before the run exists so that a cancel can find it at any time. */
+/** A place among the runs of this node, taken before a run is claimed so that there are never more than may be. */
 export interface Slot {
   /** Drives the claimed run. `items` are its own, where they are at hand; else they are read. Never throws. */
   execute(claimed: ClaimedRun, items?: Item[]): void
@@ -41,58 +42,60 @@ export interface Slot {
   release(): void
 }
 
-interface Execution {
-  controller: AbortController
-  done: Promise<void>
-}
-
 /** Drives claimed runs. Knows nothing of callers. */
 export interface Executor {
-  /** Takes a place for the run with this id. */
-  reserve(runId: string): Slot
-  /** Tells a run that is held here to stop. False: it is not. */
+  /** Takes a place; undefined where all are taken. */
+  reserve(): Slot | undefined
+  /** Tells a run that is held here to stop. False: it is not, or not yet. */
   interrupt(runId: string, reason: InterruptionReason): boolean
-  /** How many runs are held here. */
+  /** How many places are taken. */
   active(): number
-  /** Waits for all runs; those that are left after `graceMs` are given back to the queue. */
+  /** Waits until all places are free; the runs that are left after `graceMs` are given back to the queue. */
   drain(graceMs: number): Promise<void>
   /** Lets go of everything at once, writing nothing: the lease is lost. */
   abandon(): void
 }
 
 export function createExecutor(options: ExecutorOptions): Executor {
-  const executions = new Map<string, Execution>()
+  const places = new Map<AbortController, Promise<void>>()
+  const running = new Map<string, AbortController>()
   let stopped = false
   const interruptAll = (reason: InterruptionReason) => {
     stopped = true
-    for (const { controller } of executions.values()) controller.abort(new Interruption(reason))
+    for (const controller of places.keys()) controller.abort(new Interruption(reason))
   }
   return {
-    reserve(runId) {
+    reserve() {
+      if (places.size >= options.maxConcurrentRuns) return undefined
       const controller = new AbortController()
-      const execution: Execution = { controller, done: Promise.resolve() }
-      executions.set(runId, execution)
+      const { promise: free, resolve } = Promise.withResolvers<void>()
+      places.set(controller, free)
       const release = () => {
-        if (executions.get(runId) === execution) executions.delete(runId)
+        places.delete(controller)
+        resolve()
       }
       const execute = (claimed: ClaimedRun, items?: Item[]) => {
-        const mayWrite = () => !stopped && options.holdsLease(claimed.run.epoch ?? 0)
-        execution.done = executeRun(options, { claimed, items, controller, mayWrite }).finally(() => {
+        const { run } = claimed
+        running.set(run.id, controller)
+        const mayWrite = () => !stopped && options.holdsLease(run.epoch ?? 0)
+        // It never rejects.
+        void executeRun(options, { claimed, items, controller, mayWrite }).finally(() => {
+          if (running.get(run.id) === controller) running.delete(run.id)
           release()
-          options.onDone(claimed.run)
+          options.onDone()
         })
       }
       return { execute, release }
     },
     interrupt(runId, reason) {
-      const execution = executions.get(runId)
-      execution?.controller.abort(new Interruption(reason))
-      return execution !== undefined
+      const controller = running.get(runId)
+      controller?.abort(new Interruption(reason))
+      return controller !== undefined
     },
-    active: () => executions.size,
+    active: () => places.size,
     async drain(graceMs) {
       const forget = options.clock.after(graceMs, () => interruptAll('drain'))
-      await Promise.all([...executions.values()].map(({ done }) => done))
+      await Promise.all(places.values())
       forget()
     },
     abandon: () => interruptAll('fenced'),
@@ -202,7 +205,8 @@ async function openContext(
     conversationId: run.conversation_id,
     attempt: run.attempt,
     rescued: claimed.rescued,
-    agentChanged: past.definition !== null && past.definition !== definitionHash(agent, model.id),
+    agentChanged:
+      past.definition !== null && past.definition !== options.definitions()[agent.name]?.definition,
     history: () => (history ??= readHistory(store, { run, maxTurns: agent.history.maxTurns })),
     items,
     calls: past.calls,

@@ -44,7 +44,6 @@ export interface RunServiceOptions {
   readers: Readers
   lease: Lease
   draining: () => boolean
-  maxConcurrentRuns: number
   maxWaitingRuns: number
   sessionTimeoutMs: number
 }
@@ -107,13 +106,12 @@ async function createRun(options: RunServiceOptions, input: CreateRunInput): Pro
   const runOptions = input.options ?? {}
   checkOverrides(agent, runOptions)
   const model = options.modelOf(agent, runOptions.model)
-  const mayClaim = executor.active() < options.maxConcurrentRuns && lease.held()
   const id = createId('run')
-  const slot = executor.reserve(id)
-  let kept = false
+  const slot = lease.held() ? executor.reserve() : undefined
+  let executing = false
   try {
     const create = toCreateRun(options, { input, id, runOptions })
-    if (mayClaim) {
+    if (slot) {
       const definition = options.definitions()[agent.name]?.definition ?? ''
       create.claim = { epoch: lease.epoch, definitions: { [agent.name]: { definition, model: model.id } } }
     }
@@ -121,16 +119,17 @@ async function createRun(options: RunServiceOptions, input: CreateRunInput): Pro
     if (result.outcome === 'conflict') throw await toConflict(options, { input, result })
     if (result.outcome === 'attached') return { run: result.run, attached: true }
     const { run, start } = result
-    if (start) {
-      kept = true
+    if (start && slot) {
+      executing = true
       slot.execute({ run, start, rescued: false }, input.input)
-    } else {
-      if (input.onConflict === 'interrupt') await interruptHolder(options, { input, run })
-      options.wakes.work()
-    }
+    } else if (input.onConflict === 'interrupt') await interruptHolder(options, { input, run })
     return { run, attached: false }
   } finally {
-    if (!kept) slot.release()
+    if (!executing) {
+      slot?.release()
+      // There may be a queued run, this one or one that found our place taken.
+      options.wakes.work()
+    }
   }
 }
 

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import type { Wakes } from '../live/wake.ts'
 import type { Logger } from '../logger.ts'
 import type { Definitions, Store } from '../store/store.ts'
-import type { Executor } from './executor.ts'
+import type { Executor, Slot } from './executor.ts'
 import type { Lease } from './lease.ts'
 
 /** How often a worker looks by itself: what a lost wake-up costs. */
@@ -25,7 +25,6 @@ export function createWorker(options: {
   clock: Clock
   logger: Logger
   definitions: () => Definitions
-  maxConcurrentRuns: number
 }): Worker {
   const { store, executor, lease, wakes, clock, logger } = options
   let stopped = true
@@ -35,16 +34,27 @@ export function createWorker(options: {
   let forgetWakes = () => {}
 
   const claimAll = async () => {
-    while (!stopped && executor.active() < options.maxConcurrentRuns && lease.held()) {
-      const now = clock.now()
+    while (lease.held()) {
       const { epoch } = lease
-      if (!(await store.runs.hasWork({ epoch, now }))) return
-      const claimed = await store.runs.claim({ epoch, definitions: options.definitions(), now })
-      if (!claimed) return
-      if (claimed.rescued)
-        logger.warn({ run_id: claimed.run.id, attempt: claimed.run.attempt }, 'run rescued')
-      executor.reserve(claimed.run.id).execute(claimed)
+      if (!(await store.runs.hasWork({ epoch, now: clock.now() })) || stopped) return
+      const slot = executor.reserve()
+      if (!slot || !(await claimInto(slot, epoch))) return
     }
+  }
+  const claimInto = async (slot: Slot, epoch: number): Promise<boolean> => {
+    const input = { epoch, definitions: options.definitions(), now: clock.now() }
+    const claimed = await store.runs.claim(input).catch((error: unknown) => {
+      slot.release()
+      throw error
+    })
+    if (!claimed) {
+      slot.release()
+      return false
+    }
+    const { run, rescued } = claimed
+    if (rescued) logger.warn({ run_id: run.id, attempt: run.attempt }, 'run rescued')
+    slot.execute(claimed)
+    return true
   }
   const look = async () => {
     do {
