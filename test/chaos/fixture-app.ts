@@ -1,5 +1,6 @@
 import { puppet } from './puppet-agent.ts'
+import { randomAgents } from './random-agents.ts'
 
 // The command line takes its agents from a default export.
 // oxlint-disable-next-line import/no-default-export
-export default { agents: [puppet] }
+export default { agents: [puppet, ...randomAgents] }
