@@ -37,5 +37,5 @@ export function createLogCapture(): LogCapture {
 function showErrors(_key: string, value: unknown): unknown {
   if (!(value instanceof Error)) return value
   const { name, message, stack, cause } = value
-  return { ...value, name, message, stack, cause }
+  return { name, message, stack, cause, own: Object.entries(value) }
 }

@@ -5,7 +5,6 @@ import { scriptedModel, type ScriptedReply } from '../../src/models/scripted.ts'
 import { createFakeClock } from '../../src/testing/fake-clock.ts'
 import { deferred } from '../agent/deferred.ts'
 import {
-  advanceUntil,
   eventsOfType,
   nextOfType,
   startEngine,
@@ -132,7 +131,7 @@ describe('a cancel ends the run', () => {
     await clock.advance(999)
     expect((await engine.load({ id })).status).toBe('running')
     await clock.advance(1)
-    expect((await advanceUntil(clock, cancelling)).run.status).toBe('cancelled')
+    expect((await cancelling).run.status).toBe('cancelled')
     const { events } = await expectCancelled(engine, id)
     expect(eventsOfType(events, 'tool.end')).toEqual([])
     expect(await engine.store.ledger.ofRun(id)).toMatchObject([{ state: 'unknown' }])
@@ -178,7 +177,7 @@ describe('a cancel ends the run', () => {
     await inStore.promise
     await clock.advance(1_000)
     letThrough.resolve()
-    await advanceUntil(clock, cancelling)
+    await cancelling
     await expectCancelled(engine, id)
     expect(await engine.store.ledger.ofRun(id)).toMatchObject([{ state: 'committed' }, { state: 'unknown' }])
   })

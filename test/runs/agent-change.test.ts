@@ -1,0 +1,90 @@
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { agent } from '../../src/agent/agent.ts'
+import { tool } from '../../src/agent/tool.ts'
+import { scriptedModel } from '../../src/models/scripted.ts'
+import { eventsOfType, startEngine, transcript } from '../agent/engine-under-test.ts'
+import { decide, goesOn, read, send, sendTool } from './suspended-run.ts'
+
+describe('an agent that changed while a run waited', () => {
+  const base = { name: 'assistant', approvalTimeoutMs: null }
+  async function restartWith(tools: Parameters<typeof agent>[0]['tools'] | 'gone') {
+    const first = await startEngine({
+      agents: [
+        agent({ ...base, tools: [sendTool([])], model: scriptedModel([{ toolCalls: [send('ada')] }]) }),
+      ],
+    })
+    const { run } = await first.finish()
+    await first.stop()
+    const model = scriptedModel(['Went on.'])
+    const second = await startEngine({
+      dataDir: first.dataDir,
+      agents: [
+        tools === 'gone' ? agent({ name: 'other', model }) : agent({ ...base, model, tools: tools ?? [] }),
+      ],
+    })
+    const [approval] = await second.runs.pendingApprovals(run)
+    await decide(second, approval?.id, { decision: 'approve' })
+    return { ...(await goesOn(second, run)), model }
+  }
+
+  test('the same agent goes on as if nothing had happened', async () => {
+    const sent: string[] = []
+    const { run, events } = await restartWith([sendTool(sent)])
+    expect(run.status).toBe('completed')
+    expect(sent).toEqual(['ada'])
+    expect(eventsOfType(events, 'warning')).toEqual([])
+  })
+
+  test('a model that the request chose is no change of the agent', async () => {
+    let fits = true
+    const moody = tool({
+      name: 'send',
+      description: 'Fits at first.',
+      input: z.object({ to: z.string().refine(() => fits) }),
+      approval: 'required',
+      execute: () => 'never',
+    })
+    const chosen = scriptedModel([{ toolCalls: [send('ada')] }, 'ok'], { id: 'scripted/chosen' })
+    const engine = await startEngine({
+      model: scriptedModel([]),
+      models: { chosen },
+      agent: { tools: [moody], overrides: { model: true } },
+    })
+    const { run } = await engine.finish({ options: { model: 'chosen' } })
+    const [approval] = await engine.runs.pendingApprovals(run)
+    await decide(engine, approval?.id, { decision: 'approve' })
+    fits = false
+    const after = await goesOn(engine, run)
+    expect(eventsOfType(after.events, 'tool.end')[0]?.error?.code).toBe('tool_bad_arguments')
+    expect(eventsOfType(after.events, 'warning')).toEqual([])
+  })
+
+  test('a tool that is gone is a result the model reads, with a warning', async () => {
+    const { run, events, model } = await restartWith([read])
+    expect(run.status).toBe('completed')
+    expect(eventsOfType(events, 'warning')).toMatchObject([{ code: 'agent_changed' }])
+    expect(eventsOfType(events, 'tool.end')[0]?.error?.code).toBe('tool_unknown')
+    expect(transcript(model.calls[0]).at(-1)).toContain('There is no tool named "send"')
+  })
+
+  test('arguments that no longer fit are a result the model reads, with a warning', async () => {
+    const stricter = tool({
+      name: 'send',
+      description: 'Sends.',
+      input: z.object({ to: z.string().length(40) }),
+      approval: 'required',
+      execute: () => 'never',
+    })
+    const { run, events } = await restartWith([stricter])
+    expect(run.status).toBe('completed')
+    expect(eventsOfType(events, 'warning')).toMatchObject([{ code: 'agent_changed' }])
+    expect(eventsOfType(events, 'tool.end')[0]?.error?.code).toBe('tool_bad_arguments')
+  })
+
+  test('an agent that is gone fails the run', async () => {
+    const { run, events } = await restartWith('gone')
+    expect(run).toMatchObject({ status: 'failed', error: { code: 'agent_gone' } })
+    expect(eventsOfType(events, 'run.start')).toMatchObject([{ definition: null, model: null }])
+  })
+})

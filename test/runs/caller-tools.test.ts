@@ -1,0 +1,125 @@
+import { describe, expect, test } from 'vitest'
+import { anonymous } from '../../src/identity/principal.ts'
+import { scriptedModel } from '../../src/models/scripted.ts'
+import { eventsOfType, principal, startEngine, transcript, typesOf } from '../agent/engine-under-test.ts'
+import { call, decide, goesOn, read, send, sendTool, suspended, theirs } from './suspended-run.ts'
+
+describe("the caller's tools", () => {
+  test('suspend the run until their results come', async () => {
+    const { engine, model, run, events } = await suspended([call('theirs')])
+    expect(run.status).toBe('suspended')
+    expect(run.pending_calls).toMatchObject([{ name: 'theirs', arguments: {} }])
+    expect(eventsOfType(events, 'run.suspend')).toMatchObject([
+      { approvals: [], tool_calls: run.pending_calls },
+    ])
+    const callId = run.pending_calls[0]?.call_id ?? ''
+    await engine.runs.addToolResults(anonymous, run.id, [{ call_id: callId, output: 'from afar' }])
+    const after = await goesOn(engine, run)
+    expect(after.run).toMatchObject({ status: 'completed', pending_calls: [] })
+    expect(typesOf(after.events).slice(0, 2)).toEqual(['tool.end', 'run.start'])
+    expect(transcript(model.calls[1]).at(-1)).toBe('result from afar')
+    expect(await engine.events(after.run)).toEqual([...events, ...after.events])
+  })
+
+  test('may report a failure', async () => {
+    const { engine, model, run } = await suspended([call('theirs')])
+    const callId = run.pending_calls[0]?.call_id ?? ''
+    await engine.runs.addToolResults(anonymous, run.id, [
+      { call_id: callId, output: 'broken', is_error: true },
+    ])
+    const after = await goesOn(engine, run)
+    expect(eventsOfType(after.events, 'tool.end')[0]?.error?.code).toBe('tool_failed')
+    expect(transcript(model.calls[1]).at(-1)).toBe('result broken')
+  })
+
+  test('results may come one by one', async () => {
+    const { engine, model, run } = await suspended([call('theirs'), call('theirs')])
+    const [first, second] = run.pending_calls
+    await engine.runs.addToolResults(anonymous, run.id, [{ call_id: second?.call_id ?? '', output: 'two' }])
+    expect(await engine.load(run)).toMatchObject({ status: 'suspended', pending_calls: [first] })
+    await engine.runs.addToolResults(anonymous, run.id, [{ call_id: first?.call_id ?? '', output: 'one' }])
+    await goesOn(engine, run)
+    expect(transcript(model.calls[1]).slice(-2)).toEqual(['result one', 'result two'])
+  })
+
+  test('a call that is not awaited is call_not_found, and nothing is taken', async () => {
+    const { engine, run } = await suspended([call('theirs')])
+    const known = { call_id: run.pending_calls[0]?.call_id ?? '', output: 'x' }
+    await expect(
+      engine.runs.addToolResults(anonymous, run.id, [known, { call_id: 'call_unknown', output: 'x' }]),
+    ).rejects.toMatchObject({ code: 'call_not_found', details: { call_id: 'call_unknown' } })
+    expect(await engine.load(run)).toEqual(run)
+    await expect(engine.runs.addToolResults(anonymous, run.id, [known, known])).rejects.toMatchObject({
+      code: 'call_not_found',
+    })
+    expect(await engine.load(run)).toEqual(run)
+  })
+
+  test('a run that waits for nothing is run_not_suspended, one of somebody else run_not_found', async () => {
+    const { engine, run } = await suspended([call('theirs')])
+    const results = [{ call_id: run.pending_calls[0]?.call_id ?? '', output: 'x' }]
+    await expect(engine.runs.addToolResults(principal('eve'), run.id, results)).rejects.toMatchObject({
+      code: 'run_not_found',
+    })
+    await engine.runs.addToolResults(anonymous, run.id, results)
+    await goesOn(engine, run)
+    await expect(engine.runs.addToolResults(anonymous, run.id, results)).rejects.toMatchObject({
+      code: 'run_not_suspended',
+      details: { status: 'completed' },
+    })
+  })
+
+  test('beside own tools and approvals: everybody is waited for', async () => {
+    const { engine, model, run, sent, approvals } = await suspended([
+      call('theirs'),
+      call('read'),
+      send('ada'),
+      call('nobody'),
+    ])
+    expect(run.pending_calls).toHaveLength(1)
+    expect(approvals).toHaveLength(1)
+    await decide(engine, approvals[0]?.id, { decision: 'approve' })
+    expect((await engine.load(run)).status).toBe('suspended')
+    await engine.runs.addToolResults(anonymous, run.id, [
+      { call_id: run.pending_calls[0]?.call_id ?? '', output: 'from afar' },
+    ])
+    const after = await goesOn(engine, run)
+    expect(after.run.status).toBe('completed')
+    expect(sent).toEqual(['ada'])
+    expect(transcript(model.calls[1]).slice(-4)).toEqual([
+      'result from afar',
+      'result was read',
+      'result sent to ada',
+      expect.stringContaining('There is no tool named "nobody"'),
+    ])
+  })
+
+  test("in the mode 'end' the run ends with client_tools, after its own tools have run", async () => {
+    const model = scriptedModel([{ text: 'Over to you.', toolCalls: [call('read'), call('theirs')] }])
+    const engine = await startEngine({ model, agent: { tools: [read] } })
+    const { run, text, events } = await engine.finish({
+      options: { tools: [theirs], on_caller_tool: 'end' },
+    })
+    expect(run).toMatchObject({ status: 'completed', stop_reason: 'client_tools', steps: 1 })
+    expect(text).toBe('Over to you.')
+    expect(typesOf(events).slice(-2)).toEqual(['tool.end', 'run.end'])
+  })
+
+  test("in the mode 'end' approvals come first", async () => {
+    const sent: string[] = []
+    const model = scriptedModel([{ toolCalls: [send('ada'), call('theirs')] }])
+    const engine = await startEngine({ model, agent: { tools: [sendTool(sent)] } })
+    const { run } = await engine.finish({ options: { tools: [theirs], on_caller_tool: 'end' } })
+    expect(run).toMatchObject({ status: 'suspended', pending_calls: [] })
+    const [approval] = await engine.runs.pendingApprovals(run)
+    await decide(engine, approval?.id, { decision: 'approve' })
+    const after = await goesOn(engine, run)
+    expect(after.run).toMatchObject({ status: 'completed', stop_reason: 'client_tools' })
+    expect(sent).toEqual(['ada'])
+  })
+
+  test('arguments that are not JSON reach the caller as they are', async () => {
+    const { run } = await suspended([{ name: 'theirs', arguments: '{"a":' }])
+    expect(run.pending_calls).toMatchObject([{ arguments: '{"a":' }])
+  })
+})
