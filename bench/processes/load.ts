@@ -10,6 +10,8 @@ export interface Target {
   body: object
   /** A text that the end of a good answer holds. */
   expect: string
+  /** Of a good answer. Default 200. */
+  status?: number
   /** Tokens of a good answer; absent: they are not counted. */
   tokens?: number
 }
@@ -143,7 +145,7 @@ function firstToken(connection: Connection, request: Buffer): Promise<void> {
 
 function check(answer: Answer, target: Target): Answer {
   const good =
-    answer.status === 200 &&
+    answer.status === (target.status ?? 200) &&
     (target.tokens === undefined || answer.tokens === target.tokens) &&
     answer.tail.includes(target.expect)
   if (good) return answer

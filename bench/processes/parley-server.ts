@@ -47,7 +47,8 @@ const committing = agent({
       description: 'Looks.',
       effect: 'read',
       async execute(_input, { signal }) {
-        if (pauseMs > 0) await sleep({ clock: systemClock, ms: pauseMs, signal })
+        // Of different lengths: runs that were started together shall not go on in step.
+        if (pauseMs > 0) await sleep({ clock: systemClock, ms: pauseMs * (0.5 + Math.random()), signal })
         return 'seen'
       },
     }),
@@ -87,7 +88,7 @@ async function commitOn(): Promise<void> {
 
 const calls = {
   gauges: () => parley.gauges(),
-  /** Starts runs that commit until they are stopped; the pause is between two commits of each. */
+  /** Starts runs that commit until they are stopped; the pause is in the tool of each step. */
   startCommitting(input: { runs: number; pauseMs: number }): void {
     pauseMs = input.pauseMs
     committed = 0

@@ -23,7 +23,13 @@ export const firstToken: Row = {
       parley: () => load.call('run', { target: targets.parley, ...at }),
       relay: () => load.call('run', { target: targets.relay, ...at }),
     }
-    await inTurn(1, sides)
+    // The same work without pauses, until all code has been compiled for it.
+    for (const target of [
+      parleyTarget({ port: parley.port, agent: 'tokens-100-0', stream: true, tokens: 100 }),
+      relayTarget({ port: relay.port, model: 'tokens-100-0', stream: true, tokens: 100 }),
+    ]) {
+      await load.call('count', { target, clients: 50, requests: Math.round(4000 * scale) })
+    }
     const results = await inTurn(rounds, sides)
     const figure = (p: 'p50' | 'p99') => ({
       name: `time to first token, added, ${p}, 200 streams`,

@@ -2,7 +2,7 @@ import { figureOf, inTurn, type Row, type RowContext } from '../row.ts'
 import { parleyTarget, relayTarget } from '../stage.ts'
 import type { Child } from '../child.ts'
 import type { Calls } from '../processes/calls.ts'
-import type { LoadResult, Target } from '../processes/load.ts'
+import type { LoadCalls, LoadResult, Target } from '../processes/load.ts'
 
 const clients = 16
 
@@ -23,7 +23,8 @@ export const syncScripted: Row = {
           durationMs: 1500 * context.scale,
         }),
       )
-    const results = await warmThenMeasure(context, { parley: measure(parley), baseline: measure(hono) })
+    await warmUp(context, load, [target, { ...target, port: hono.port }])
+    const results = await inTurn(context.rounds, { parley: measure(parley), baseline: measure(hono) })
     return [
       figureOf({
         ...throughput(results, 'bare Hono'),
@@ -41,7 +42,7 @@ export const syncUpstream: Row = {
   async measure(context) {
     const { measure } = await upstreamSides(context)
     const at = { clients, durationMs: 1500 * context.scale }
-    const results = await warmThenMeasure(context, {
+    const results = await inTurn(context.rounds, {
       parley: () => measure.parley(at),
       baseline: () => measure.relay(at),
     })
@@ -62,7 +63,7 @@ export const syncLatency: Row = {
   async measure(context) {
     const { measure } = await upstreamSides(context)
     const at = { clients: 1, durationMs: 1000 * context.scale }
-    const results = await warmThenMeasure(context, {
+    const results = await inTurn(context.rounds, {
       parley: () => measure.parley(at),
       baseline: () => measure.relay(at),
     })
@@ -79,7 +80,8 @@ export const syncLatency: Row = {
   },
 }
 
-async function upstreamSides({ stage }: RowContext) {
+async function upstreamSides(context: RowContext) {
+  const { stage } = context
   const [load, upstream] = [await stage.load(), await stage.upstream()]
   const parley = await stage.parley({ upstream })
   const relay = await stage.baseline('relay', { upstream })
@@ -87,6 +89,7 @@ async function upstreamSides({ stage }: RowContext) {
     parley: parleyTarget({ port: parley.port, agent: 'short', stream: false }),
     relay: relayTarget({ port: relay.port, model: 'short', stream: false }),
   }
+  await warmUp(context, load, [targets.parley, targets.relay])
   type At = { clients: number; durationMs: number }
   const measure = (server: Child<Calls>, target: Target) => (at: At) =>
     withCpu(server, () => load.call('run', { target, ...at }))
@@ -104,13 +107,10 @@ async function withCpu(server: Child<Calls>, run: () => Promise<LoadResult>): Pr
   return { ...result, cpuPerAnswer: ((await server.call('cpu')) - before) / result.answers }
 }
 
-/** The first round only warms up. */
-async function warmThenMeasure<K extends string, T>(
-  { rounds }: RowContext,
-  sides: Record<K, () => Promise<T>>,
-): Promise<Record<K, T[]>> {
-  await inTurn(1, sides)
-  return inTurn(rounds, sides)
+/** A server is at its speed after some thousand requests, when all of its code has been compiled for them. */
+async function warmUp({ scale }: RowContext, load: Child<LoadCalls>, targets: Target[]): Promise<void> {
+  for (const target of targets)
+    await load.call('count', { target, clients, requests: Math.round(10_000 * scale) })
 }
 
 type Results = Record<'parley' | 'baseline', Measured[]>

@@ -3,7 +3,7 @@ import { figureOf, inTurn, type Figure, type Row, type RowContext } from '../row
 import { parleyTarget } from '../stage.ts'
 
 const runs = 100
-/** Between two commits of each of the other runs. */
+/** Between two steps of each of the other runs, of two commits each; on average. */
 const pauseMs = 100
 const bar = { is: 'most', limit: 2, goal: 1.2 } as const
 
@@ -40,6 +40,8 @@ async function measureGaps(
     return spread
   }
   const sides = { alone: gaps, paced: amid('paced', pauseMs), flatOut: amid('flatOut', 0) }
+  const warmUp = parleyTarget({ port: parley.port, agent: 'tokens-100-0', stream: true, tokens: 100 })
+  await load.call('count', { target: warmUp, clients: 50, requests: Math.round(2000 * scale) })
   await inTurn(1, sides)
   commitsPerSecond.paced = []
   commitsPerSecond.flatOut = []
@@ -47,7 +49,7 @@ async function measureGaps(
   const results = await inTurn(rounds, sides)
   const suffix = slow ? ', each commit 5 ms slower' : ''
   const figure = (side: 'paced' | 'flatOut', name: string) => ({
-    name: `p99 token gap, 100 other runs ${name}${suffix}`,
+    name: `p99 token gap amid 100 runs ${name}${suffix}`,
     unit: 'ms',
     compare: 'ratio' as const,
     parley: results[side].map(({ p99 }) => p99),
@@ -55,7 +57,7 @@ async function measureGaps(
     facts: { commits_per_second: commitsPerSecond[side], max_ms: results[side].map(({ max }) => max) },
   })
   return [
-    figureOf({ ...figure('paced', 'commit every 100 ms'), bar }),
-    figureOf(figure('flatOut', 'commit without a pause')),
+    figureOf({ ...figure('paced', 'in 100 ms steps'), bar }),
+    figureOf(figure('flatOut', 'without a pause')),
   ]
 }
