@@ -122,11 +122,16 @@ async function settle(server: LiveServer, observations: Observations): Promise<v
 }
 
 async function listRuns(server: LiveServer, query = ''): Promise<StoredRun[]> {
-  const runs: StoredRun[] = []
-  for (let after = ''; ; after = `&after=${runs.at(-1)?.id}`) {
-    const { json } = await send(server, { path: `/v1/runs?limit=100${query}${after}` })
-    runs.push(...(json.data as StoredRun[]))
-    if (json.has_more !== true) return runs
+  return listAll<StoredRun>(server, `/v1/runs?limit=100${query}`)
+}
+
+/** Every page of a list. */
+async function listAll<T extends { id: string }>(server: LiveServer, path: string): Promise<T[]> {
+  const rows: T[] = []
+  for (let after = ''; ; after = `&after=${rows.at(-1)?.id}`) {
+    const { json } = await send(server, { path: `${path}${after}` })
+    rows.push(...(json.data as T[]))
+    if (json.has_more !== true) return rows
   }
 }
 
@@ -173,9 +178,9 @@ function checkLogs(logs: Logs, input: { observations: Observations; dataDir: str
 /** Nothing seen is lost, runs stand one after the other, every call has its result where the run went well; and all go on. */
 async function checkConversations(server: LiveServer, observations: Observations): Promise<void> {
   const { violate } = observations
-  const { json } = await send(server, { path: '/v1/conversations?limit=100' })
+  const conversations = await listAll<{ id: string }>(server, '/v1/conversations?limit=100')
   const statuses = new Map((await listRuns(server)).map(({ id, status }) => [id, status]))
-  for (const { id } of json.data as { id: string }[]) {
+  for (const { id } of conversations) {
     const items = await readItems(server, id)
     observations.seeItems(id, items)
     const runs = items.map(({ run_id }) => run_id).filter((run, i, all) => run !== all[i - 1])
@@ -195,7 +200,7 @@ async function checkConversations(server: LiveServer, observations: Observations
     }
   }
   for (const id of observations.conversations.keys()) {
-    if (!(json.data as { id: string }[]).some((one) => one.id === id)) violate(`${id} is gone`)
+    if (!conversations.some((one) => one.id === id)) violate(`${id} is gone`)
   }
 }
 

@@ -93,7 +93,7 @@ async function startRun(options: LoadOptions, { number, server }: Turn): Promise
     input: String(number),
     session_id: random.chance(0.2)
       ? undefined
-      : `session ${random.between(0, 5)} ${Math.floor(number / 100)}`,
+      : `session ${random.between(0, 5)} ${Math.floor(number / 300)}`,
     on_conflict: random.pick(['queue', 'queue', 'queue', 'reject', 'interrupt']),
     on_disconnect: random.pick(['cancel', 'continue']),
     background: mode === 'background' ? true : undefined,
