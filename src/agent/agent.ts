@@ -60,7 +60,8 @@ const namePattern = /^[a-zA-Z0-9_-]{1,64}$/
 const week = 7 * 24 * 3600 * 1000
 
 /**
- * Defines an agent. Throws at once on a name that could not be called and on two tools of one name.
+ * Defines an agent. Throws at once on a name that could not be called, on two tools of one name and on limits that make no
+ * sense.
  *
  * @example
  * export default agent({ name: 'assistant', model: 'openai/gpt-4o-mini', tools: [calculator] })
@@ -75,6 +76,9 @@ export function agent(options: AgentOptions): Agent {
     if (names.has(name)) throw new TypeError(`agent ${options.name}: two tools are named ${name}`)
     names.add(name)
   }
+  checkWhole(options, 'maxSteps', 0)
+  checkWhole(options, 'toolConcurrency', 1)
+  checkWhole(options, 'modelTries', 1)
   const maxSteps = options.maxSteps ?? 10
   return Object.freeze({
     name: options.name,
@@ -96,6 +100,16 @@ export function agent(options: AgentOptions): Agent {
       maxStepsUpTo: options.overrides?.maxStepsUpTo ?? maxSteps,
     },
   })
+}
+
+function checkWhole(
+  options: AgentOptions,
+  name: 'maxSteps' | 'toolConcurrency' | 'modelTries',
+  least: number,
+): void {
+  const value = options[name] ?? least
+  if (Number.isInteger(value) && value >= least) return
+  throw new TypeError(`agent ${options.name}: ${name} must be a whole number from ${least}, not ${value}`)
 }
 
 /** Hash of what a run depends on: 16 hexadecimal digits over model, instructions, tools and limits. */

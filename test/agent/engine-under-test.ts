@@ -34,6 +34,8 @@ export interface EngineUnderTestOptions extends Partial<
   logger?: Logger
   /** Where another engine worked before. Default: a folder of its own. */
   dataDir?: string
+  /** Changes what the engine sees of the store. */
+  wrapStore?: (store: Store) => Store
   /** Stands between the engine and the store. */
   onCommit?: (commit: Commit, next: () => Promise<CommitOutcome>) => Promise<CommitOutcome>
 }
@@ -75,10 +77,8 @@ export async function startEngine(options: EngineUnderTestOptions): Promise<Engi
   const dataDir = options.dataDir ?? (await newDataDir())
   const clock = options.clock ?? systemClock
   const commits: Commit[] = []
-  const store = watchCommits(await openSqliteStore({ path: join(dataDir, 'parley.db') }), {
-    commits,
-    onCommit: options.onCommit,
-  })
+  const opened = await openSqliteStore({ path: join(dataDir, 'parley.db') })
+  const store = watchCommits(options.wrapStore?.(opened) ?? opened, { commits, onCommit: options.onCommit })
   const engine = await createEngine({ ...engineOptions(options), store, clock })
   let stopping: Promise<void> | undefined
   const stop = async () => {

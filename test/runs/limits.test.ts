@@ -240,6 +240,37 @@ describe('a node that drains', () => {
   })
 })
 
+describe('a node that loses its lease', () => {
+  test('lets go of its runs at once, writes nothing more, and takes no new ones', async () => {
+    const clock = createFakeClock()
+    const log = createLogCapture()
+    let renews = true
+    const engine = await startEngine({
+      model: scriptedModel([{ text: 'So far', hang: true }]),
+      clock,
+      logger: log.logger,
+      wrapStore: (store) => ({
+        ...store,
+        nodes: { ...store.nodes, leaseExpires: true, renew: async () => renews },
+      }),
+    })
+    const run = await engine.start()
+    const { reader } = await engine.reach(run, 'text.delta')
+    await clock.advance(9_000)
+    expect(engine.gauges().activeRuns).toBe(1)
+    renews = false
+    await clock.advance(3_400)
+    expect(engine.gauges().activeRuns).toBe(0)
+    expect(engine.commits).toEqual([])
+    expect(await engine.load(run)).toMatchObject({ status: 'running', attempt: 1 })
+    expect(log.lines()).toContainEqual(
+      expect.objectContaining({ level: 'error', message: expect.stringContaining('lease lost') }),
+    )
+    await expect(engine.start()).rejects.toMatchObject({ code: 'draining' })
+    reader.detach('server')
+  })
+})
+
 describe('a run that ends its process again and again', () => {
   test(`is given up after ${maxCrashes} rescues without a commit between them`, async () => {
     const engine = await startEngine({ model: scriptedModel(['never asked']) })
