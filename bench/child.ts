@@ -128,6 +128,7 @@ export function killChildren(): void {
   for (const child of running) child.kill('SIGKILL')
 }
 
-function logEnd(path: string): string {
+/** The last lines of a process's log. */
+export function logEnd(path: string): string {
   return readFileSync(path, 'utf8').split('\n').slice(-15).join('\n')
 }

@@ -18,6 +18,7 @@ export const recovery: Row = {
   async measure({ stage, rounds }) {
     const upstream = await stage.upstream()
     const { directory } = stage
+    const logPath = join(directory, 'recovery.log')
     const serve = (port: number, dataDir: string) =>
       startProgram({
         program: '../src/cli/main.ts',
@@ -28,19 +29,19 @@ export const recovery: Row = {
           SERVER_PORT: String(port),
           NODE_COMPILE_CACHE: join(directory, 'compile-cache'),
         },
-        logPath: join(directory, 'recovery.log'),
+        logPath,
       })
     const recover = async (round: number): Promise<Recovery> => {
       const port = await findFreePort()
       const dataDir = join(directory, `data-${round}`)
       const first = serve(port, dataDir)
-      await untilReady(port, first)
+      await untilReady({ port, child: first, logPath })
       const url = await createRun(port)
       await untilStarted(url, 1)
       await end(first, 'SIGKILL')
       const spawnedAt = Date.now()
       const second = serve(port, dataDir)
-      const readyAt = performance.timeOrigin + (await untilReady(port, second))
+      const readyAt = performance.timeOrigin + (await untilReady({ port, child: second, logPath }))
       const startedAt = await untilStarted(url, 2)
       await end(second, 'SIGKILL')
       return { fromSpawn: startedAt - spawnedAt, fromReady: startedAt - readyAt }

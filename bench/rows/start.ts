@@ -19,22 +19,26 @@ export const start: Row = {
       settings: Record<string, string>,
     ) => {
       const port = await findFreePort()
+      const logPath = join(directory, 'start.log')
       const startedAt = performance.now()
       const child = startProgram({
         program,
         args: args(port),
         environment: { ...environment, ...settings, SERVER_PORT: String(port) },
-        logPath: join(directory, 'start.log'),
+        logPath,
       })
       try {
-        return (await untilReady(port, child)) - startedAt
+        return (await untilReady({ port, child, logPath })) - startedAt
       } finally {
         // Not killed: at its end a process keeps what it has compiled.
         await end(child, 'SIGTERM')
       }
     }
     const parley = (dataDir: string) =>
-      time('../src/cli/main.ts', () => ['serve'], parleyEnvironment(join(directory, dataDir)))
+      time('../src/cli/main.ts', () => ['serve'], {
+        ...parleyEnvironment(join(directory, dataDir)),
+        LLM_DEFAULT_MODEL: 'llm/short',
+      })
     const sides = {
       warm: () => parley('data'),
       cold: (round: number) => parley(`data-${round}`),
