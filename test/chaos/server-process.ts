@@ -95,7 +95,8 @@ function watchOutput(child: ChildProcess, exited: ServerProcess['exited']) {
 function createLink(child: ChildProcess, exited: ServerProcess['exited']) {
   const requests: (readonly Item[])[] = []
   const places = new Map<string, { reached: Promise<void>; reach: () => void }>()
-  const decisions = new Map<string, (error: string | null) => void>()
+  // Two may decide about the same approval at the same time; answers come in the order of the questions.
+  const decisions = new Map<string, ((error: string | null) => void)[]>()
   const place = (name: string) => {
     const known = places.get(name)
     if (known) return known
@@ -110,7 +111,7 @@ function createLink(child: ChildProcess, exited: ServerProcess['exited']) {
   child.on('message', (message: FixtureMessage) => {
     if (message.kind === 'hold') place(message.name).reach()
     else if (message.kind === 'request') requests.push(message.items)
-    else decisions.get(message.approvalId)?.(message.error)
+    else decisions.get(message.approvalId)?.shift()?.(message.error)
   })
   const send = (message: TestMessage) => {
     // A process that is gone hears nothing; who waits for an answer watches its end.
@@ -125,7 +126,9 @@ function createLink(child: ChildProcess, exited: ServerProcess['exited']) {
     held: (name: string) => Promise.race([place(name).reached, failWhenGone(`it came to ${name}`)]),
     release: (name: string) => send({ kind: 'release', name }),
     decide(approvalId: string, decision: 'approve' | 'reject') {
-      const answer = new Promise<string | null>((resolve) => decisions.set(approvalId, resolve))
+      const answer = new Promise<string | null>((resolve) => {
+        decisions.set(approvalId, [...(decisions.get(approvalId) ?? []), resolve])
+      })
       send({ kind: 'decide', approvalId, decision })
       return Promise.race([answer, failWhenGone('it had decided')])
     },
