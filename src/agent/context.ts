@@ -112,8 +112,8 @@ export interface RunContext {
   readonly rescued: boolean
   /** The agent is not the one the run began with. */
   readonly agentChanged: boolean
-  /** What earlier runs said, oldest first. Read when first needed. */
-  history(): Promise<readonly PlacedItem[]>
+  /** What earlier runs said, oldest first; not `complete` where there are more than are ever read. Read when first needed. */
+  history(): Promise<{ items: readonly PlacedItem[]; complete: boolean }>
   /** The run's own items so far, by position. Grows as batches are committed. */
   readonly items: readonly PlacedItem[]
   /** Ledger and the latest approvals of earlier attempts, by call id. Empty on a first attempt. */

@@ -17,12 +17,9 @@ export async function prepareRequest(
 ): Promise<Prepared> {
   const limits = historyLimits(context)
   if (input.maxTurns !== undefined) limits.maxTurns = input.maxTurns
-  const { items, turns, trimmed } = buildHistory({
-    earlier: await context.history(),
-    own: context.items,
-    limits,
-  })
-  if (trimmed) {
+  const earlier = await context.history()
+  const { items, turns, trimmed } = buildHistory({ earlier: earlier.items, own: context.items, limits })
+  if (trimmed || !earlier.complete) {
     const message = 'The oldest turns of the conversation were left out of the request.'
     context.log.defer({ events: [{ type: 'warning', code: 'history_trimmed', message }] })
   }

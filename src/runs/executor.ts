@@ -195,7 +195,7 @@ async function openContext(
   if (!agent) throw new AppError('agent_gone')
   const model = options.modelOf(agent, run.options.model)
   const past = run.attempt > 1 ? await readPast(store, run) : firstAttempt
-  let history: Promise<PlacedItem[]> | undefined
+  let history: ReturnType<RunContext['history']> | undefined
   return {
     runId: run.id,
     agent,
@@ -223,13 +223,12 @@ async function openContext(
 async function readHistory(
   store: Store,
   input: { run: RunRecord; maxTurns: number | undefined },
-): Promise<PlacedItem[]> {
+): ReturnType<RunContext['history']> {
   const { run } = input
-  if (run.parent_run_id === null) return []
+  if (run.parent_run_id === null) return { items: [], complete: true }
   // One more than is sent, so that leaving something out is noticed.
   const max_runs = Math.min((input.maxTurns ?? maxHistoryRuns) + 1, maxHistoryRuns)
-  const { items } = await store.items.history({ run_id: run.id, max_runs })
-  return items
+  return store.items.history({ run_id: run.id, max_runs })
 }
 
 interface Past {

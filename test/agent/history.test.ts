@@ -192,6 +192,25 @@ describe('trimming', () => {
     expect(lines).toEqual([...turn(3), ...turn(4), 'user: last'])
   })
 
+  test('where there are more turns than are ever read, a warning tells', async () => {
+    const engine = await startEngine({
+      model: scriptedModel(['ok'], { atEnd: 'repeat' }),
+      wrapStore: (store) => ({
+        ...store,
+        items: {
+          ...store.items,
+          history: async (input) => ({
+            ...(await store.items.history(input)),
+            complete: input.max_runs > 500,
+          }),
+        },
+      }),
+    })
+    await engine.finish({ conversation: session })
+    const { events } = await engine.finish({ conversation: session })
+    expect(eventsOfType(events, 'warning')).toMatchObject([{ code: 'history_trimmed' }])
+  })
+
   test("a run's own items are never left out", async () => {
     const model = scriptedModel([callEcho('x'.repeat(500)), 'ok'], { contextWindow: 10 })
     const engine = await startEngine({ model, agent: { tools: [echo] } })
