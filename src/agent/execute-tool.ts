@@ -90,8 +90,7 @@ function toolContext(
     idempotencyKey: `${context.runId}-${plan.step}-${plan.index}`,
     callId: call_id,
     progress,
-    log: (message, fields) =>
-      context.logger.info({ ...fields, tool: plan.tool.name, call_id, run_id: context.runId }, message),
+    log: (message, fields) => context.logger.info({ ...fields, tool: plan.tool.name, call_id }, message),
   }
 }
 
@@ -113,7 +112,7 @@ function succeed(plan: Plan, value: unknown): ToolOutcome {
 }
 
 function fail(context: RunContext, plan: Plan, error: unknown): ToolOutcome {
-  context.logger.warn({ err: traceOf(error), tool: plan.tool.name, run_id: context.runId }, 'tool failed')
+  context.logger.warn({ err: traceOf(error), tool: plan.tool.name }, 'tool failed')
   // The text is the tool author's word to the model; the event carries only the code's own.
   const output = `Error: ${cut(textOf(error) || 'The tool failed.', maxErrorChars)}`
   return {

@@ -1,18 +1,14 @@
-import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { root } from '../architecture/source-files.ts'
+import { sendJson, startProcess, type ProgramProcess } from '../e2e/program-process.ts'
 
-export interface ExampleProcess {
+export interface ExampleProcess extends Pick<ProgramProcess, 'output' | 'type'> {
   /** Such as `http://127.0.0.1:41234`. */
   readonly url: string
   /** Sends JSON where there is a body. */
   request(path: string, body?: unknown): Promise<Response>
-  /** Types a line, and resolves with what the process writes next. */
-  type(line: string): Promise<string>
-  /** What the process has written so far, standard output and error together. */
-  output(): string
   /** As Ctrl-C does. Resolves with the exit code. Removes the data. */
   stop(): Promise<number | null>
 }
@@ -22,7 +18,7 @@ export function startExample(
   module: string,
   environment: Record<string, string> = {},
 ): Promise<ExampleProcess> {
-  return startProcess(['src/cli/main.ts', 'serve', module], environment)
+  return start([join(root, 'src/cli/main.ts'), 'serve', join(root, module)], environment)
 }
 
 /** The same for an example that is a program of its own. */
@@ -30,51 +26,25 @@ export function startProgram(
   program: string,
   environment: Record<string, string> = {},
 ): Promise<ExampleProcess> {
-  return startProcess([program], { LOG_LEVEL: 'silent', ...environment })
+  return start([join(root, program)], { LOG_LEVEL: 'silent', ...environment })
 }
 
-async function startProcess(args: string[], environment: Record<string, string>): Promise<ExampleProcess> {
+async function start(args: string[], environment: Record<string, string>): Promise<ExampleProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), 'parley-example-'))
-  const child = spawn(process.execPath, args, {
-    cwd: root,
-    // Nothing of the surroundings: an API key at hand must not make the test call a provider.
-    env: { PATH: process.env['PATH'], DATA_DIR: dataDir, SERVER_PORT: '0', ...environment },
-    stdio: ['pipe', 'pipe', 'pipe'],
+  const program = startProcess({
+    args,
+    cwd: dataDir,
+    environment: { DATA_DIR: dataDir, SERVER_PORT: '0', ...environment },
   })
-  const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
-  let written = ''
-  const url = await new Promise<string>((resolve, reject) => {
-    const onText = (text: string) => {
-      written += text
-      const listens = /listens on (http:\S+)/.exec(written)?.[1]
-      if (listens) resolve(listens)
-    }
-    child.stdout.setEncoding('utf8').on('data', onText)
-    child.stderr.setEncoding('utf8').on('data', onText)
-    void exited.then((code) => reject(new Error(`the example ended with code ${code}:\n${written}`)))
-  })
+  const url = await program.listening
   return {
     url,
-    request: (path, body) =>
-      fetch(
-        new URL(path, url),
-        body === undefined
-          ? {}
-          : {
-              method: 'POST',
-              headers: { 'content-type': 'application/json' },
-              body: JSON.stringify(body),
-            },
-      ),
-    type(line) {
-      const next = new Promise<string>((resolve) => child.stdout.once('data', resolve))
-      child.stdin.write(`${line}\n`)
-      return next
-    },
-    output: () => written,
+    output: () => program.output(),
+    type: (line) => program.type(line),
+    request: (path, body) => sendJson(new URL(path, url), body),
     async stop() {
-      child.kill('SIGTERM')
-      const code = await exited
+      program.signal('SIGTERM')
+      const { code } = await program.exited
       await rm(dataDir, { recursive: true, force: true })
       return code
     },
