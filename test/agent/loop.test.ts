@@ -4,6 +4,7 @@ import { tool } from '../../src/agent/tool.ts'
 import { scriptedModel } from '../../src/models/scripted.ts'
 import { deferred } from './deferred.ts'
 import { eventsOfType, startEngine, transcript, typesOf } from './engine-under-test.ts'
+import { createLogCapture } from './log-capture.ts'
 
 const add = tool({
   name: 'add',
@@ -216,6 +217,25 @@ test('a tool sees who calls, its call, and the run context of the request', asyn
     idempotencyKey: `${run.id}-0-0`,
     runContext: { tenant: 7 },
   })
+})
+
+test('a tool writes to the log of the server, with its name, its call and its run', async () => {
+  const chatty = tool({
+    name: 'chatty',
+    description: 'Logs.',
+    execute: (_input, { log }) => log('cache missed', { size: 3 }),
+  })
+  const log = createLogCapture()
+  const engine = await startEngine({
+    model: scriptedModel([{ toolCalls: [call('chatty')] }, 'ok']),
+    agent: { tools: [chatty] },
+    logger: log.logger,
+  })
+  const { run, events } = await engine.finish()
+  const call_id = eventsOfType(events, 'tool.call')[0]?.call_id
+  expect(log.lines()).toMatchObject([
+    { level: 'info', message: 'cache missed', fields: { size: 3, tool: 'chatty', call_id, run_id: run.id } },
+  ])
 })
 
 test.each([
