@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
+import { z } from 'zod'
 import type { Model, ModelSettings } from '../models/model.ts'
+import { DefinitionError, definitionName, functionSchema, parseDefinition } from './definition.ts'
 import type { Hooks } from './hooks.ts'
 import type { Tool } from './tool.ts'
 
@@ -56,29 +58,77 @@ export interface Agent extends Required<
   readonly overrides: { instructions: 'append' | 'replace' | 'never'; model: boolean; maxStepsUpTo: number }
 }
 
-const namePattern = /^[a-zA-Z0-9_-]{1,64}$/
+const optionsSchema = z.strictObject({
+  name: definitionName,
+  description: z.string().optional(),
+  model: z
+    .union([z.string().min(1), z.custom<Model>(isModel, 'must be a model or the name of one')])
+    .optional(),
+  instructions: z.union([z.string(), functionSchema]).optional(),
+  tools: z.array(z.custom(isTool, 'must be made with tool()')).optional(),
+  maxSteps: z.int().min(0).max(1000).optional(),
+  forceAnswer: z.boolean().optional(),
+  toolConcurrency: z.int().min(1).optional(),
+  modelTries: z.int().min(1).optional(),
+  history: z
+    .strictObject({ maxTokens: z.int().min(1).optional(), maxTurns: z.int().min(0).optional() })
+    .optional(),
+  approvalTimeoutMs: z.int().positive().nullable().optional(),
+  settings: z
+    .strictObject({
+      temperature: z.number().min(0).max(2).optional(),
+      topP: z.number().min(0).max(1).optional(),
+      maxOutputTokens: z.int().positive().optional(),
+      stop: z.array(z.string()).optional(),
+      seed: z.int().optional(),
+      reasoningEffort: z.string().optional(),
+      parallelToolCalls: z.boolean().optional(),
+    })
+    .optional(),
+  hooks: z
+    .strictObject({
+      beforeModel: functionSchema.optional(),
+      afterModel: functionSchema.optional(),
+      beforeTool: functionSchema.optional(),
+      afterTool: functionSchema.optional(),
+    })
+    .optional(),
+  overrides: z
+    .strictObject({
+      instructions: z.enum(['append', 'replace', 'never']).optional(),
+      model: z.boolean().optional(),
+      maxStepsUpTo: z.int().min(0).max(1000).optional(),
+    })
+    .optional(),
+})
+
+function isModel(value: unknown): boolean {
+  return (
+    typeof value === 'object' && value !== null && 'stream' in value && 'id' in value && 'provider' in value
+  )
+}
+
+function isTool(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'needsApproval' in value && 'parse' in value
+}
+
 const week = 7 * 24 * 3600 * 1000
 
 /**
- * Defines an agent. Throws at once on a name that could not be called, on two tools of one name and on limits that make no
- * sense.
+ * Defines an agent. Throws a `DefinitionError` at once on what is not one of its options, on two tools of one name and on
+ * limits that make no sense.
  *
  * @example
  * export default agent({ name: 'assistant', model: 'openai/gpt-4o-mini', tools: [calculator] })
  */
 export function agent(options: AgentOptions): Agent {
-  if (!namePattern.test(options.name)) {
-    throw new TypeError(`agent name ${JSON.stringify(options.name)}: use 1 to 64 of a-z A-Z 0-9 _ -`)
-  }
+  parseDefinition({ what: 'agent', schema: optionsSchema, options })
   const tools = options.tools ?? []
   const names = new Set<string>()
   for (const { name } of tools) {
-    if (names.has(name)) throw new TypeError(`agent ${options.name}: two tools are named ${name}`)
+    if (names.has(name)) throw new DefinitionError(`agent ${options.name}: two tools are named ${name}`)
     names.add(name)
   }
-  checkWhole(options, 'maxSteps', 0)
-  checkWhole(options, 'toolConcurrency', 1)
-  checkWhole(options, 'modelTries', 1)
   const maxSteps = options.maxSteps ?? 10
   return Object.freeze({
     name: options.name,
@@ -100,16 +150,6 @@ export function agent(options: AgentOptions): Agent {
       maxStepsUpTo: options.overrides?.maxStepsUpTo ?? maxSteps,
     },
   })
-}
-
-function checkWhole(
-  options: AgentOptions,
-  name: 'maxSteps' | 'toolConcurrency' | 'modelTries',
-  least: number,
-): void {
-  const value = options[name] ?? least
-  if (Number.isInteger(value) && value >= least) return
-  throw new TypeError(`agent ${options.name}: ${name} must be a whole number from ${least}, not ${value}`)
 }
 
 /** Hash of what a run depends on: 16 hexadecimal digits over model, instructions, tools and limits. */

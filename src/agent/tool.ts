@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Principal } from '../identity/principal.ts'
+import { DefinitionError, definitionName, functionSchema, maxTimerMs, parseDefinition } from './definition.ts'
 
 export type ToolEffect = 'read' | 'idempotent' | 'write'
 
@@ -66,10 +67,21 @@ export interface ToolOptions<S extends z.ZodType | JsonSchema> {
   execute(input: InputOf<S>, context: ToolContext): unknown
 }
 
-const namePattern = /^[a-zA-Z0-9_-]{1,64}$/
+/** JavaScript callers have no compiler: a misspelt `approval` must not mean that none is asked for. */
+const optionsSchema = z.strictObject({
+  name: definitionName,
+  description: z.string(),
+  input: z.unknown().optional(),
+  effect: z.enum(['read', 'idempotent', 'write']).optional(),
+  approval: z.union([z.enum(['never', 'required']), functionSchema]).optional(),
+  timeoutMs: z.int().positive().max(maxTimerMs).optional(),
+  maxOutputChars: z.int().positive().optional(),
+  execute: functionSchema,
+})
 
 /**
- * Defines a tool. Throws at once on a name that providers would refuse.
+ * Defines a tool. Throws a `DefinitionError` at once on what is not one of its options: a name that providers would refuse, a
+ * misspelt `effect`, an input that is no object.
  *
  * @example
  * const getWeather = tool({
@@ -81,10 +93,8 @@ const namePattern = /^[a-zA-Z0-9_-]{1,64}$/
 export function tool<S extends z.ZodType | JsonSchema = z.ZodType<Record<string, unknown>>>(
   options: ToolOptions<S>,
 ): Tool<InputOf<S>> {
-  if (!namePattern.test(options.name)) {
-    throw new TypeError(`tool name ${JSON.stringify(options.name)}: use 1 to 64 of a-z A-Z 0-9 _ -`)
-  }
-  const { schema, parameters } = toSchemas(options.input)
+  parseDefinition({ what: 'tool', schema: optionsSchema, options })
+  const { schema, parameters } = toSchemas(options.name, options.input)
   const approval = options.approval ?? 'never'
   return Object.freeze({
     name: options.name,
@@ -101,7 +111,25 @@ export function tool<S extends z.ZodType | JsonSchema = z.ZodType<Record<string,
   })
 }
 
-function toSchemas(input: z.ZodType | JsonSchema | undefined): { schema: z.ZodType; parameters: JsonSchema } {
+function toSchemas(
+  name: string,
+  input: z.ZodType | JsonSchema | undefined,
+): { schema: z.ZodType; parameters: JsonSchema } {
+  try {
+    const schemas = readSchemas(input)
+    if (schemas.parameters.type === 'object') return schemas
+  } catch (error) {
+    throw new DefinitionError(
+      `tool ${name}: input: ${error instanceof Error ? error.message : String(error)}`,
+    )
+  }
+  throw new DefinitionError(`tool ${name}: input must be the schema of an object`)
+}
+
+function readSchemas(input: z.ZodType | JsonSchema | undefined): {
+  schema: z.ZodType
+  parameters: JsonSchema
+} {
   if (input === undefined) {
     const schema = z.object({})
     return { schema, parameters: { type: 'object', properties: {} } }
