@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { AppError } from '../errors.ts'
 import { version } from '../version.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -49,13 +50,28 @@ function print(text: string): number {
 
 /** Faults of settings, arguments and the machine are for people; only a bug shows its stack. */
 function complain(error: unknown): number {
-  const known = ['UsageError', 'SettingsError', 'ListenError', 'AppError', 'TypeError']
+  const known = ['UsageError', 'SettingsError', 'ListenError', 'AppError', 'DefinitionError', 'TypeError']
   const isArgument =
     error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
   if (error instanceof Error && (known.includes(error.name) || isArgument)) {
-    console.error(`parley: ${error.message}`)
+    console.error(`parley: ${error.message}${reasonOf(error)}${placeOf(error)}`)
     return error.name === 'UsageError' || isArgument ? 2 : 1
   }
   console.error('parley: unexpected failure:', error)
   return 1
+}
+
+/** What the machine said of a data file that cannot be used: the one who reads this can change it. */
+function reasonOf(error: Error): string {
+  if (!AppError.is(error) || error.code !== 'store_unavailable') return ''
+  return error.cause instanceof Error ? ` (${error.cause.message})` : ''
+}
+
+/** Where in the author's own code a definition or a value is wrong. */
+function placeOf({ name, stack = '' }: Error): string {
+  if (name !== 'DefinitionError' && name !== 'TypeError') return ''
+  const own = new URL('..', import.meta.url).href
+  const frames = stack.split('\n').filter((line) => /^ {4}at .*(?:file:|[\\/])/.test(line))
+  const foreign = frames.filter((line) => !line.includes('node:') && !line.includes(own))
+  return foreign.map((line) => `\n${line}`).join('')
 }

@@ -1,0 +1,112 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { createDataDir, fixture, runCli, startServer } from './cli-server.ts'
+
+/** Runs a command that ends by itself, in a folder of its own. */
+async function run(args: string[], environment: Record<string, string> = {}) {
+  const folder = await createDataDir()
+  onTestFinished(() => folder.remove())
+  return runIn(folder.path, { args, environment })
+}
+
+async function runIn(dataDir: string, options: { args: string[]; environment?: Record<string, string> }) {
+  const program = runCli({ dataDir, ...options })
+  onTestFinished(() => program.signal('SIGKILL'))
+  const { code } = await program.exited
+  const errors = program.errors()
+  return { code, errors, lines: errors.trimEnd().split('\n') }
+}
+
+test('a second server on the data of one that runs does not start, and says why', async () => {
+  const folder = await createDataDir()
+  const server = await startServer({ dataDir: folder.path })
+  try {
+    const { code, lines } = await runIn(folder.path, { args: ['serve'] })
+    expect(code).toBe(1)
+    expect(lines).toEqual([
+      expect.stringMatching(/^parley: Another Parley executes on .*parley\.db\. Stop it/),
+    ])
+    expect((await server.request('/ready')).status).toBe(200)
+    expect(await server.json('/chat', { message: 'hi' })).toMatchObject({ completed: true })
+  } finally {
+    expect(await server.stop()).toBe(0)
+  }
+  // The one that could not start has left the data as it was.
+  const next = await startServer({ dataDir: folder.path })
+  expect(await next.json('/v1/runs')).toMatchObject({ data: [{ status: 'completed' }] })
+  expect(await next.stop()).toBe(0)
+  await folder.remove()
+})
+
+test('a port that is taken is named', async () => {
+  const folder = await createDataDir()
+  const server = await startServer({ dataDir: folder.path })
+  try {
+    const { code, lines } = await run(['serve'], { SERVER_PORT: String(server.port) })
+    expect(code).toBe(1)
+    expect(lines).toEqual([
+      `parley: cannot listen on 127.0.0.1:${server.port}: another process listens there already; choose another SERVER_PORT`,
+    ])
+  } finally {
+    expect(await server.stop()).toBe(0)
+    await folder.remove()
+  }
+})
+
+test('settings that are wrong stop the start with a line each, and no secret', async () => {
+  const { code, lines, errors } = await run(['serve'], {
+    SERVER_PORT: 'x',
+    SERVER_HOST: '0.0.0.0',
+    LLM_BASE_URL: 'nowhere',
+    LLM_API_KEY: 'sk-secret',
+    RUN_TIMEOUT: '5 parsecs',
+    LOG_LEVEL: 'loud',
+  })
+  expect(code).toBe(1)
+  const named = lines.map((line) => /^(?:parley: )?([A-Z_]+): /.exec(line)?.[1])
+  expect(named).toHaveLength(5)
+  expect(new Set(named)).toEqual(
+    new Set(['SERVER_PORT', 'SERVER_HOST', 'LLM_BASE_URL', 'RUN_TIMEOUT', 'LOG_LEVEL']),
+  )
+  expect(errors).not.toContain('sk-secret')
+})
+
+test('a provider without a model stops the start', async () => {
+  const { code, lines } = await run(['serve'], { LLM_BASE_URL: 'http://127.0.0.1:9/v1' })
+  expect(code).toBe(1)
+  expect(lines).toEqual(['parley: The agent "assistant" names no model: set LLM_DEFAULT_MODEL.'])
+})
+
+test.each([
+  ['an unknown command', ['fly'], /^parley: unknown command "fly"/],
+  ['an unknown option', ['serve', '--fly'], /^parley: Unknown option '--fly'/],
+  ['a module that is not there', ['serve', 'nowhere.ts'], /^parley: there is no file nowhere\.ts$/m],
+  ['two modules', ['serve', 'a.ts', 'b.ts'], /^parley: serve takes one module$/m],
+])('%s is not understood: exit code 2', async (_name, args, message) => {
+  const { code, errors } = await run(args)
+  expect(code).toBe(2)
+  expect(errors).toMatch(message)
+  expect(errors).not.toContain('    at ')
+})
+
+test('a definition that is wrong is shown with its place in the module, not in Parley', async () => {
+  const { code, lines } = await run(['serve', fixture('faulty-module.ts')])
+  expect(code).toBe(1)
+  expect(lines).toEqual([
+    'parley: agent not a name: name: must be 1 to 64 of a-z A-Z 0-9 _ -',
+    expect.stringMatching(/^ {4}at .*faulty-module\.ts:\d+:\d+\)?$/),
+  ])
+})
+
+test('a data folder that is none is told with what the system says of it', async () => {
+  const folder = await createDataDir()
+  onTestFinished(() => folder.remove())
+  const file = join(folder.path, 'file')
+  await writeFile(file, '')
+  const { code, lines } = await runIn(folder.path, { args: ['serve'], environment: { DATA_DIR: file } })
+  expect(code).toBe(1)
+  expect(lines).toEqual([
+    expect.stringMatching(/^parley: The data file .*parley\.db cannot be opened\. \(.*EEXIST.*\)$/),
+  ])
+})
