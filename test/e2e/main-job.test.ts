@@ -357,7 +357,7 @@ describe('POST /v1/runs/{id}/cancel', () => {
   test('tells a tool that runs to stop', async () => {
     upstream.reply(streamReply({ toolCalls: [{ name: 'wait', arguments: ['{"file":"stopped"}'] }] }))
     const { id } = await waitingServer.json(nativeRuns, { input: 'Wait', background: true })
-    await waitingServer.logged((line) => line['file'] === 'stopped')
+    await waitingServer.logged((line) => line.msg === 'waiting, then stopped')
     const cancelled = await waitingServer.request(`/v1/runs/${String(id)}/cancel`, {})
     expect(cancelled.status).toBe(200)
     expect(await cancelled.json()).toMatchObject({ status: 'cancelled' })
@@ -366,7 +366,7 @@ describe('POST /v1/runs/{id}/cancel', () => {
     const logged = waitingServer
       .errors()
       .split('\n')
-      .find((line) => line.includes('"file":"stopped"'))
+      .find((line) => line.includes('waiting, then stopped'))
     expect(logged!.match(/"run_id":/g)).toHaveLength(1)
   })
 })
@@ -374,7 +374,7 @@ describe('POST /v1/runs/{id}/cancel', () => {
 test('a client that leaves while a tool runs stops the tool', async () => {
   upstream.reply(streamReply({ toolCalls: [{ name: 'wait', arguments: ['{"file":"left"}'] }] }))
   const client = await openRequest(waitingServer.port, '/chat', { body: { message: 'Wait' } })
-  const { run_id: id } = await waitingServer.logged((line) => line['file'] === 'left')
+  const { run_id: id } = await waitingServer.logged((line) => line.msg === 'waiting, then left')
   await client.leave()
   // Not before the server has seen it: who waits for a run is a client of it, and keeps it alive.
   await waitingServer.logged((line) => line['run_id'] === id && line['status'] === 499)

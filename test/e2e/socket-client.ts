@@ -18,8 +18,9 @@ export async function openRequest(
   const lines = [
     `${body === '' ? 'GET' : 'POST'} ${path} HTTP/1.1`,
     `host: 127.0.0.1:${port}`,
-    'connection: close',
-    ...Object.entries(options.headers ?? {}).map(([name, value]) => `${name}: ${value}`),
+    ...Object.entries({ connection: 'close', ...options.headers }).map(
+      ([name, value]) => `${name}: ${value}`,
+    ),
     ...(body === '' ? [] : ['content-type: application/json', `content-length: ${Buffer.byteLength(body)}`]),
   ]
   raw.send(`${lines.join('\r\n')}\r\n\r\n${body}`)
