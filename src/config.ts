@@ -160,6 +160,14 @@ export const settingsTable = {
     option: 'maxWaitingRuns',
     example: '32',
   },
+  maxQueuedRuns: {
+    names: ['MAX_QUEUED_RUNS'],
+    schema: whole(0, 1_000_000),
+    fallback: '10000',
+    meaning: 'Runs that may wait because the node is full; one more is refused with 429.',
+    option: 'maxQueuedRuns',
+    example: '10000',
+  },
   maxBodyBytes: {
     names: ['MAX_BODY_BYTES'],
     schema: size,

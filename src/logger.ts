@@ -14,8 +14,8 @@ export interface Logger {
  * arguments and keys.
  */
 export function traceOf(error: unknown): { type: string; code?: string; stack?: string } {
-  if (!(error instanceof Error)) return { type: typeof error }
   try {
+    if (!(error instanceof Error)) return { type: typeof error }
     const { name: type, stack } = error
     const frames = stack?.split('\n').filter((line) => frame.test(line))
     return {

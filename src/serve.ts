@@ -9,7 +9,7 @@ export interface ParleyServer extends Parley {
 }
 
 export interface ServeOptions extends ParleyOptions {
-  /** Whether SIGTERM and SIGINT drain and end the process. Default true. A second signal ends it at once. */
+  /** Whether SIGTERM, SIGINT and exceptions that nobody caught drain and end the process. Default true. */
   signals?: boolean
 }
 
@@ -42,24 +42,41 @@ export async function serve(options: ServeOptions): Promise<ParleyServer> {
     port: listener.port,
     close: (graceMs) => (closing ??= closeAll(graceMs)),
   }
-  if (signals) closeOnSignals(server)
+  if (signals) closeWithProcess(server)
   return server
 }
 
-function closeOnSignals(server: ParleyServer): void {
+/**
+ * A signal drains and ends the process; a second one ends it at once. So does an exception that nobody caught, with exit
+ * code 1: after it, nobody knows what still works, and whoever supervises the process starts another. A rejection that
+ * nobody handled, as a tool's forgotten promise leaves it, is logged, and the server goes on.
+ */
+function closeWithProcess(server: ParleyServer): void {
+  const { logger } = server
   let told = false
-  const onSignal = (signal: NodeJS.Signals) => {
+  const end = (code: number) => {
     if (told) process.exit(1)
     told = true
-    server.logger.info({ signal }, 'draining')
     server.close().then(
-      () => process.exit(0),
+      () => {
+        logger.info({}, 'stopped')
+        process.exit(code)
+      },
       (error: unknown) => {
-        server.logger.error({ err: error }, 'shutdown failed')
+        logger.error({ err: error }, 'shutdown failed')
         process.exit(1)
       },
     )
   }
+  const onSignal = (signal: NodeJS.Signals) => {
+    logger.info({ signal }, 'draining')
+    end(0)
+  }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
+  process.on('unhandledRejection', (reason) => logger.error({ err: reason }, 'a rejection was not handled'))
+  process.on('uncaughtException', (error) => {
+    logger.error({ err: error }, 'an exception was not caught: ending the process')
+    if (!told) end(1)
+  })
 }

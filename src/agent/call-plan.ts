@@ -110,7 +110,7 @@ function warnChanged(context: RunContext, toolName: string): void {
 }
 
 function notJson(text: string): { ok: false; message: string } {
-  return { ok: false, message: `The arguments are not JSON: ${text.slice(0, 200)}` }
+  return { ok: false, message: `The arguments are not JSON of a sane depth: ${text.slice(0, 200)}` }
 }
 
 export function approvalContext(context: RunContext): ApprovalContext {

@@ -1,4 +1,5 @@
 import { traceOf } from '../logger.ts'
+import type { ToolProgressEvent } from '../events.ts'
 import type { RunError } from '../run-state.ts'
 import type { CallPlan } from './call-plan.ts'
 import { approvalContext } from './call-plan.ts'
@@ -64,7 +65,7 @@ function settle(context: RunContext, plan: Plan): Promise<Ending> {
     forgets.push(() => context.signal.removeEventListener('abort', interrupt))
     if (context.signal.aborted) interrupt()
     const progress: ToolContext['progress'] = (shown) => {
-      if (!over) context.log.progress({ type: 'tool.progress', call_id: plan.call.call_id, ...shown })
+      if (!over) context.log.progress(progressEvent(plan.call.call_id, shown))
     }
     call(plan, toolContext(context, { plan, signal: controller.signal, progress })).then(
       (value) => end({ ended: 'value', value }),
@@ -76,6 +77,20 @@ function settle(context: RunContext, plan: Plan): Promise<Ending> {
 
 async function call(plan: Plan, context: ToolContext): Promise<unknown> {
   return plan.tool.execute(plan.input, context)
+}
+
+/** Takes what progress is made of and nothing else: a tool in JavaScript must not be able to write other events. */
+function progressEvent(
+  call_id: string,
+  { progress, total, message }: Parameters<ToolContext['progress']>[0],
+): ToolProgressEvent {
+  return {
+    type: 'tool.progress',
+    call_id,
+    ...(Number.isFinite(progress) ? { progress } : {}),
+    ...(Number.isFinite(total) ? { total } : {}),
+    ...(typeof message === 'string' ? { message } : {}),
+  }
 }
 
 function toolContext(
@@ -90,7 +105,7 @@ function toolContext(
     idempotencyKey: `${context.runId}-${plan.step}-${plan.index}`,
     callId: call_id,
     progress,
-    log: (message, fields) => context.logger.info({ ...fields, tool: plan.tool.name, call_id }, message),
+    log: (message, fields) => context.logger.info({ tool: plan.tool.name, call_id, fields }, message),
   }
 }
 

@@ -1,4 +1,5 @@
 import { createId } from '../ids.ts'
+import { maxJsonDepth, nestsDeeperThan } from '../json-depth.ts'
 import type { Item, MessageItem, ReasoningItem, ToolCallItem } from '../items.ts'
 import type { ModelPart } from '../models/model.ts'
 import type { StepLog } from './context.ts'
@@ -158,9 +159,13 @@ function close(state: State, partial: boolean): Item[] {
   return state.blocks.map((block) => toItem(block, state.provider))
 }
 
-/** The arguments as JSON where they are JSON, else as the text they are. No arguments at all are an empty object. */
+/**
+ * The arguments as JSON where they are JSON of a sane depth, else as the text they are. No arguments at all are an empty
+ * object.
+ */
 export function parseArguments(text: string): unknown {
   if (text.trim() === '') return {}
+  if (nestsDeeperThan(text, maxJsonDepth)) return text
   try {
     return JSON.parse(text)
   } catch {

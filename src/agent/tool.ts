@@ -19,7 +19,7 @@ export interface ToolContext {
   runContext: Readonly<Record<string, unknown>>
   /** Shows progress to whoever watches the run now. Not kept. */
   progress: (progress: { progress?: number; total?: number; message?: string }) => void
-  /** Writes to the server's log, with run and call id. */
+  /** Writes to the server's log, with run and call id; `fields` under a key of their own. */
   log: (message: string, fields?: Record<string, unknown>) => void
 }
 

@@ -1,13 +1,27 @@
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadSettings } from '../config.ts'
 import { migrate, migrationStatus } from '../store/sqlite/migrate.ts'
 import { UsageError } from './usage-error.ts'
 
 /** `parley migrate up|down|status`, on the embedded database of `DATA_DIR`. */
-export async function migrateCommand(args: readonly string[]): Promise<number> {
+export async function migrateCommand({
+  args,
+  yes,
+}: {
+  args: readonly string[]
+  yes: boolean
+}): Promise<number> {
   const [action, ...rest] = args
   if (rest.length > 0) throw new UsageError('migrate takes one of up, down, status')
-  const path = join(loadSettings().dataDir, 'parley.db')
+  const { dataDir } = loadSettings()
+  const path = join(dataDir, 'parley.db')
+  if (action === 'down' && !yes) {
+    throw new UsageError(
+      `migrate down deletes what the last step made, and the data in it, from ${path}; say --yes`,
+    )
+  }
+  if (action === 'up') mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   switch (action) {
     case 'up':
     case 'down': {

@@ -6,7 +6,8 @@ import { UsageError } from './usage-error.ts'
 const usage = `parley ${version}
 
   parley serve [module]          serve the agents of a module, or the built-in assistant
-  parley migrate up|down|status  change or show the version of the database
+  parley migrate up|status       bring the database up to date, or show its version
+  parley migrate down --yes      take back the last step, with the data in it
   parley --help | --version
 
 A module exports by default { agents: [...] } or one agent. Settings: docs/settings.md`
@@ -17,26 +18,30 @@ export async function run(argv: readonly string[]): Promise<number> {
     const { values, positionals } = parseArgs({
       args: [...argv],
       allowPositionals: true,
-      options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'v' } },
+      options: {
+        help: { type: 'boolean', short: 'h' },
+        version: { type: 'boolean', short: 'v' },
+        yes: { type: 'boolean' },
+      },
     })
     const [command, ...rest] = positionals
     if (values.version) return print(version)
     if (values.help || command === undefined) return print(usage)
-    return await runCommand(command, rest)
+    return await runCommand(command, { args: rest, yes: values.yes === true })
   } catch (error) {
     return complain(error)
   }
 }
 
-async function runCommand(command: string, rest: string[]): Promise<number> {
+async function runCommand(command: string, given: { args: string[]; yes: boolean }): Promise<number> {
   switch (command) {
     case 'serve': {
       const { serveCommand } = await import('./serve.ts')
-      return serveCommand(rest)
+      return serveCommand(given.args)
     }
     case 'migrate': {
       const { migrateCommand } = await import('./migrate.ts')
-      return migrateCommand(rest)
+      return migrateCommand(given)
     }
     default:
       throw new UsageError(`unknown command ${JSON.stringify(command)}\n\n${usage}`)

@@ -1,11 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import type { MiddlewareHandler } from 'hono'
 import { AppError } from '../errors.ts'
-import { findJsonFault, nestsDeeperThan } from './json-fault.ts'
+import { maxJsonDepth, nestsDeeperThan } from '../json-depth.ts'
+import { findJsonFault } from './json-fault.ts'
 import { nodeOf, type HttpContext, type HttpEnv } from './request.ts'
-
-/** How deep arrays and objects may nest in a body. Deeper ones would overflow the stack of whoever writes them again. */
-const maxDepth = 100
 
 /** Refuses bodies that say they are too large at once; the others are counted while they are read. */
 export function bodyLimit(maxBodyBytes: number): MiddlewareHandler<HttpEnv> {
@@ -113,8 +111,8 @@ function parseJson(bytes: Uint8Array): unknown {
   } catch (error) {
     throw new AppError('invalid_json', { message: 'The body is not valid UTF-8.', cause: error })
   }
-  if (nestsDeeperThan(text, maxDepth)) {
-    throw new AppError('invalid_json', { message: `The body nests deeper than ${maxDepth} levels.` })
+  if (nestsDeeperThan(text, maxJsonDepth)) {
+    throw new AppError('invalid_json', { message: `The body nests deeper than ${maxJsonDepth} levels.` })
   }
   try {
     return JSON.parse(text)

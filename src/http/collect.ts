@@ -3,11 +3,12 @@ import { AppError } from '../errors.ts'
 import { isStreamEnd, type RunEndEvent, type RunEvent, type RunSuspendEvent } from '../events.ts'
 import type { LogReader } from '../runs/runs.ts'
 import { onClientGone, type HttpContext } from './request.ts'
+import type { OpenStream, Streams } from './streams.ts'
 
 export type Collected =
   /** `texts`: what was streamed, by item; items whose beginning the reader missed are left out. */
   | { outcome: 'ended'; end: RunEndEvent | RunSuspendEvent; texts: ReadonlyMap<string, string> }
-  /** The time is over; the run goes on. */
+  /** The time is over, or the node shuts down; the run goes on. */
   | { outcome: 'waiting' }
   /** The client left: nobody reads the answer. */
   | { outcome: 'gone' }
@@ -17,11 +18,12 @@ export interface CollectOptions {
   reader: LogReader
   clock: Clock
   waitMs: number
+  streams: Streams
 }
 
 /** Reads a stream to its end: how an answer that is not streamed comes to be. Rejects with the reader's error. */
 export function collect(options: CollectOptions): Promise<Collected> {
-  const { context, reader, clock, waitMs } = options
+  const { context, reader, clock, waitMs, streams } = options
   return new Promise((resolve, reject) => {
     const texts = new Map<string, string>()
     let over = false
@@ -32,7 +34,9 @@ export function collect(options: CollectOptions): Promise<Collected> {
       release(left)
       resolve(collected)
     }
+    const open: OpenStream = { idleTicks: 0, beat: () => {}, end: () => finish({ outcome: 'waiting' }) }
     const release = (left: 'client' | 'server') => {
+      streams.remove(open)
       stopTimer()
       forgetClient()
       reader.onReady = () => {}
@@ -57,6 +61,7 @@ export function collect(options: CollectOptions): Promise<Collected> {
     read()
     if (over) return
     stopTimer = clock.after(waitMs, () => finish({ outcome: 'waiting' }))
+    streams.add(open)
     forgetClient = onClientGone(context, () => finish({ outcome: 'gone' }, 'client'))
     // The client had left before we listened.
     if (over) release('client')

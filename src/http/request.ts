@@ -58,7 +58,11 @@ export function onClientGone(context: HttpContext, call: () => void): () => void
   outgoing.once('close', left)
   // A pipelined response has no socket yet, and hears nothing when the connection closes.
   const waits = outgoing.socket === null
-  if (waits) socket.once('close', left)
+  if (waits) {
+    // One for each response that waits its turn on the connection: as many as the client pipelines.
+    socket.setMaxListeners(0)
+    socket.once('close', left)
+  }
   return () => {
     outgoing.off('close', left)
     if (waits) socket.off('close', left)

@@ -85,7 +85,10 @@ export class StreamPump implements OpenStream {
     if (this.#options.heartbeat && !this.#full) this.#write(': hb\n')
   }
 
+  /** The node shuts down: no terminal event, since the run goes on elsewhere or later, but a word that says so. */
   end(): void {
+    if (this.#over) return
+    this.#write(this.#options.encoder.fail(new AppError('draining')))
     this.#finish('server')
   }
 

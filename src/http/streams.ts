@@ -2,13 +2,13 @@ import type { Clock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
 import type { RequestState } from './request.ts'
 
-/** An open stream, as the registry sees it. */
+/** An answer that is open for as long as its run: a stream, or a request that waits. */
 export interface OpenStream {
   /** Ticks since something was written. The stream sets it to 0. */
   idleTicks: number
   /** Writes a comment, unless something is being written anyway. */
   beat(): void
-  /** Ends the response without a terminal event: the client shall come back. */
+  /** The node shuts down: tell the client that the run goes on without it. */
   end(): void
 }
 

@@ -9,11 +9,17 @@ export function parseInput<S extends z.ZodType>(
 ): z.output<S> {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  throw invalidInput(result.error.issues.flatMap((issue) => locationsOf(issue, [root])))
+  throw invalidInput(
+    result.error.issues.slice(0, maxLocations).flatMap((issue) => locationsOf(issue, [root])),
+  )
 }
 
-/** `invalid_request` with one or more places; its message names the first. */
-export function invalidInput(locations: ErrorLocation[]): AppError {
+/** An error is not larger than what it is about. */
+export const maxLocations = 20
+
+/** `invalid_request` with one or more places; its message names the first. More places than `maxLocations` are left out. */
+export function invalidInput(all: ErrorLocation[]): AppError {
+  const locations = all.slice(0, maxLocations)
   const [first] = locations
   const message = first && `${first.path.join('.')}: ${first.message}`
   return new AppError('invalid_request', { message, locations })
@@ -24,7 +30,9 @@ type Issue = z.core.$ZodIssue
 function locationsOf(issue: Issue, root: (string | number)[]): ErrorLocation[] {
   const path = [...root, ...issue.path.map((part) => (typeof part === 'number' ? part : String(part)))]
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...path, key], message: 'Unknown field' }))
+    return issue.keys
+      .slice(0, maxLocations)
+      .map((key) => ({ path: [...path, key], message: 'Unknown field' }))
   }
   if (issue.code === 'invalid_union') {
     const branch = deepest(issue.errors)

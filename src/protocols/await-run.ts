@@ -39,7 +39,7 @@ export async function awaitRun(options: AwaitOptions): Promise<RunAnswer> {
   for (;;) {
     const reader = runs.read({ run, after })
     const waitMs = Math.max(0, until - clock.monotonic())
-    const collected = await collect({ context, reader, clock, waitMs })
+    const collected = await collect({ context, reader, clock, waitMs, streams: deps.streams })
     run = await runs.get(context.get('principal'), run.id)
     if (collected.outcome === 'gone') return { outcome: 'gone', run }
     if (collected.outcome === 'waiting') return { outcome: 'waiting', run }

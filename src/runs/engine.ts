@@ -30,6 +30,7 @@ export interface EngineOptions {
   runTimeoutMs: number
   maxConcurrentRuns: number
   maxWaitingRuns: number
+  maxQueuedRuns: number
   sessionTimeoutMs: number
   runLogRetentionMs: number
 }

@@ -28,7 +28,9 @@ export function createReaders(options: {
         if (rest > 0) attached.set(run.id, rest)
         else attached.delete(run.id)
         const abandoned = rest === 0 && left === 'client' && !ended
-        if (abandoned && run.on_disconnect === 'cancel') options.onAbandoned(run)
+        // Once a run was suspended or rescued, whoever asked for it has had an answer, or is gone: who watches it now may leave.
+        const waitedFor = run.on_disconnect === 'cancel' && run.attempt <= 1
+        if (abandoned && waitedFor) options.onAbandoned(run)
       }
       return openLogReader({ store: options.store, tails: options.tails, run, after, onDetach })
     },

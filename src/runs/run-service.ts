@@ -28,6 +28,9 @@ import type { Worker } from './worker.ts'
 const cancelWaitMs = 5_000
 /** How often a cancel is said again to a holder that may not have been listening yet. */
 const cancelRepeatMs = 50
+/** When a caller that found the node draining shall try again: another takes its place by then. */
+const drainRetryMs = 1_000
+const queueRetryMs = 1_000
 const idempotencyTtlMs = 24 * 3600 * 1000
 
 export interface RunServiceOptions {
@@ -45,6 +48,7 @@ export interface RunServiceOptions {
   lease: Lease
   draining: () => boolean
   maxWaitingRuns: number
+  maxQueuedRuns: number
   sessionTimeoutMs: number
 }
 
@@ -80,7 +84,7 @@ export function createRunService(options: RunServiceOptions): Runs {
         case 'not_found':
           return notFound()
         case 'not_suspended':
-          throw new AppError('run_not_suspended', { details: { status: outcome.run.status } })
+          throw new AppError('run_not_suspended', { details: { run_status: outcome.run.status } })
         case 'unknown_call':
           throw new AppError('call_not_found', { details: { call_id: outcome.call_id } })
         default:
@@ -100,7 +104,7 @@ export function noteChange(options: Pick<RunServiceOptions, 'tails' | 'wakes'>, 
 
 async function createRun(options: RunServiceOptions, input: CreateRunInput): Promise<CreatedRun> {
   const { store, executor, lease } = options
-  if (options.draining()) throw new AppError('draining')
+  if (options.draining()) throw new AppError('draining', { retryAfterMs: drainRetryMs })
   const agent = options.agents.get(input.agent)
   if (!agent) throw new AppError('agent_not_found', { details: { agent: input.agent } })
   const runOptions = input.options ?? {}
@@ -110,6 +114,9 @@ async function createRun(options: RunServiceOptions, input: CreateRunInput): Pro
   const slot = lease.held() ? executor.reserve() : undefined
   let executing = false
   try {
+    if (!slot && (await store.runs.countQueued(options.maxQueuedRuns)) >= options.maxQueuedRuns) {
+      throw new AppError('queue_full', { retryAfterMs: queueRetryMs })
+    }
     const create = toCreateRun(options, { input, id, runOptions })
     if (slot) {
       const definition = options.definitions()[agent.name]?.definition ?? ''
@@ -135,25 +142,26 @@ async function createRun(options: RunServiceOptions, input: CreateRunInput): Pro
 
 function checkOverrides(agent: Agent, runOptions: RunOptions): void {
   if (runOptions.model !== undefined && !agent.overrides.model)
-    refuse('model', 'This agent does not let a request choose the model.')
+    refuse(['model'], 'This agent does not let a request choose the model.')
   if (runOptions.instructions !== undefined && agent.overrides.instructions === 'never') {
-    refuse('instructions', 'This agent takes no instructions from a request.')
+    refuse(['instructions'], 'This agent takes no instructions from a request.')
   }
   const { maxStepsUpTo } = agent.overrides
   if ((runOptions.max_steps ?? 0) > maxStepsUpTo)
-    refuse('max_steps', `This agent allows at most ${maxStepsUpTo}.`)
+    refuse(['max_steps'], `This agent allows at most ${maxStepsUpTo}.`)
   const own = new Set(agent.tools.map(({ name }) => name))
+  const callers = new Set<string>()
   for (const [index, { name }] of (runOptions.tools ?? []).entries()) {
-    if (own.has(name)) refuse(`tools.${index}.name`, `${JSON.stringify(name)} is a tool of the agent itself.`)
-    own.add(name)
+    const taken = own.has(name) ? 'is a tool of the agent itself' : 'is there twice'
+    if (own.has(name) || callers.has(name)) {
+      refuse(['tools', index, 'name'], `${JSON.stringify(name)} ${taken}.`)
+    }
+    callers.add(name)
   }
 }
 
-function refuse(path: string, message: string): never {
-  throw new AppError('invalid_request', {
-    message,
-    locations: [{ path: ['body', ...path.split('.')], message }],
-  })
+function refuse(path: (string | number)[], message: string): never {
+  throw new AppError('invalid_request', { message, locations: [{ path: ['body', ...path], message }] })
 }
 
 function toCreateRun(
@@ -209,7 +217,8 @@ async function toConflict(
       details.tool_calls = holder?.pending_calls ?? []
     }
   }
-  return new AppError(code, Object.keys(details).length > 0 ? { details } : {})
+  const retry = code === 'queue_full' ? { retryAfterMs: queueRetryMs } : {}
+  return new AppError(code, Object.keys(details).length > 0 ? { details, ...retry } : retry)
 }
 
 async function interruptHolder(

@@ -310,6 +310,8 @@ export interface Store {
     load(run_id: string): Promise<RunRecord | undefined>
     /** internal. For a run of `store: false`, and for retention. Only a terminal run that no other run continues. */
     delete(run_id: string): Promise<boolean>
+    /** internal. How many runs are queued, counted up to `limit`. */
+    countQueued(limit: number): Promise<number>
     /** internal. Whether anything can be claimed now; cheap. */
     hasWork(input: { epoch: number; now: number }): Promise<boolean>
   }

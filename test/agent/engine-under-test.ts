@@ -21,7 +21,12 @@ import type { FakeClock } from '../../src/testing/fake-clock.ts'
 export interface EngineUnderTestOptions extends Partial<
   Pick<
     EngineOptions,
-    'runTimeoutMs' | 'maxConcurrentRuns' | 'maxWaitingRuns' | 'sessionTimeoutMs' | 'runLogRetentionMs'
+    | 'runTimeoutMs'
+    | 'maxConcurrentRuns'
+    | 'maxWaitingRuns'
+    | 'maxQueuedRuns'
+    | 'sessionTimeoutMs'
+    | 'runLogRetentionMs'
   >
 > {
   /** Model of an agent named `assistant`, with what `agent` adds to it. */
@@ -240,6 +245,7 @@ function engineOptions(options: EngineUnderTestOptions): Omit<EngineOptions, 'st
     runTimeoutMs: options.runTimeoutMs ?? (options.clock ? 10 ** 12 : 600_000),
     maxConcurrentRuns: options.maxConcurrentRuns ?? 256,
     maxWaitingRuns: options.maxWaitingRuns ?? 32,
+    maxQueuedRuns: options.maxQueuedRuns ?? 1000,
     sessionTimeoutMs: options.sessionTimeoutMs ?? 3_600_000,
     runLogRetentionMs: options.runLogRetentionMs ?? 30 * 24 * 3_600_000,
   }

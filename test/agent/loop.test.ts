@@ -234,7 +234,11 @@ test('a tool writes to the log of the server, with its name, its call and its ru
   const { run, events } = await engine.finish()
   const call_id = eventsOfType(events, 'tool.call')[0]?.call_id
   expect(log.lines()).toMatchObject([
-    { level: 'info', message: 'cache missed', fields: { size: 3, tool: 'chatty', call_id, run_id: run.id } },
+    {
+      level: 'info',
+      message: 'cache missed',
+      fields: { fields: { size: 3 }, tool: 'chatty', call_id, run_id: run.id },
+    },
   ])
 })
 

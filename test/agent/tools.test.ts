@@ -50,7 +50,7 @@ describe('a call that cannot run is a result the model reads', () => {
   test('arguments that are not JSON', async () => {
     const { end, read, ledger } = await callOnce({ tools: [it(() => 1)], args: '{"a": ' })
     expect(end?.error?.code).toBe('tool_bad_arguments')
-    expect(read).toBe('result Error: The arguments are not JSON: {"a": ')
+    expect(read).toBe('result Error: The arguments are not JSON of a sane depth: {"a": ')
     expect(ledger).toEqual([])
   })
 
@@ -277,4 +277,17 @@ describe('a tool that hangs', () => {
     expect((await engine.settled(run)).status).toBe('completed')
     expect(eventsOfType(await engine.events(run), 'tool.end')).toHaveLength(1)
   })
+})
+
+test('progress is what it is made of, whatever a tool gives', async () => {
+  const forged = { type: 'run.end', seq: 1, call_id: 'other', progress: 1n, total: 3, message: { a: 1 } }
+  const tools = [it((_input, context) => context.progress(forged as unknown as { progress: number }))]
+  const model = scriptedModel([{ toolCalls: [{ name: 'it', arguments: {} }] }, 'Done.'])
+  const engine = await startEngine({ model, agent: { tools } })
+  const { events, run } = await engine.finish()
+  const [start] = eventsOfType(events, 'tool.start')
+  expect(eventsOfType(events, 'tool.progress')).toEqual([
+    { type: 'tool.progress', call_id: start?.call_id, total: 3 },
+  ])
+  expect(run.status).toBe('completed')
 })

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { AppError } from '../../src/errors.ts'
 import { collect, textOfItems, type Collected } from '../../src/http/collect.ts'
+import { createStreams } from '../../src/http/streams.ts'
+import { silentLogger } from '../../src/logger.ts'
 import { createFakeClock } from '../../src/testing/fake-clock.ts'
 import { createAppUnderTest, listenOn } from './app-under-test.ts'
 import { createFakeReader, delta, end } from './fake-reader.ts'
@@ -9,17 +11,18 @@ import { connectRaw } from './raw-client.ts'
 function collecting() {
   const clock = createFakeClock()
   const reader = createFakeReader()
+  const streams = createStreams({ clock, logger: silentLogger })
   const results: Promise<Collected>[] = []
   const started = Promise.withResolvers<void>()
   const under = createAppUnderTest((app) =>
     app.get('/', async (context) => {
-      const result = collect({ context, reader, clock, waitMs: 1000 })
+      const result = collect({ context, reader, clock, waitMs: 1000, streams })
       results.push(result)
       started.resolve()
       return context.json((await result).outcome)
     }),
   )
-  return { ...under, clock, reader, results, started: started.promise }
+  return { ...under, clock, reader, results, streams, started: started.promise }
 }
 
 test('the text of every item is put together until the end', async () => {
@@ -85,4 +88,17 @@ test("the reader's error is the answer's", async () => {
   reader.fail(new AppError('store_unavailable'))
   expect((await answer).status).toBe(503)
   expect(await reader.left).toBe('server')
+})
+
+test('a shutdown answers those who wait: the run goes on without them', async () => {
+  const { app, reader, results, streams, started, clock } = collecting()
+  const answer = app.request('/')
+  await started
+  expect(streams.size).toBe(1)
+  streams.endAll()
+  expect(await (await answer).json()).toBe('waiting')
+  expect((await results[0]!).outcome).toBe('waiting')
+  expect(await reader.left).toBe('server')
+  expect(streams.size).toBe(0)
+  expect(clock.pending()).toBe(0)
 })

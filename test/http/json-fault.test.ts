@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { findJsonFault, nestsDeeperThan } from '../../src/http/json-fault.ts'
+import { findJsonFault } from '../../src/http/json-fault.ts'
+import { nestsDeeperThan } from '../../src/json-depth.ts'
 
 test.for([
   ['', 0, 'Expecting value'],

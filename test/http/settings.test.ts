@@ -38,6 +38,7 @@ test('an empty environment gives the defaults', () => {
     requestWaitMs: 300_000,
     maxConcurrentRuns: 256,
     maxWaitingRuns: 32,
+    maxQueuedRuns: 10_000,
     maxBodyBytes: 1_048_576,
     runLogRetentionMs: 30 * 86_400_000,
     leaseMs: 10_000,

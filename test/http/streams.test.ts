@@ -244,14 +244,14 @@ test('a busy stream gets no comment, nor does one that has them off', async () =
   expect(await Promise.all(texts)).toEqual(['data: a\n\n'.repeat(7) + 'data: [END]\n\n', 'data: [END]\n\n'])
 })
 
-test('a shutdown ends open streams without an end of the protocol, and later ones at once', async () => {
+test('a shutdown ends open streams with the reason, and later ones at once', async () => {
   const readers = [createFakeReader(), createFakeReader(delta(1, 'late'))]
   const { client, close, streams } = await serving(readers)
   client.send(get('/stream/0'))
   await client.until((text) => text.endsWith('\r\n\r\n'))
   readers[0]!.feed(delta(1, 'a'))
   streams.endAll()
-  expect(dechunk(await client.until(isWhole))).toBe('data: a\n\n')
+  expect(dechunk(await client.until(isWhole))).toBe('data: a\n\ndata: failed draining\n\n')
   expect(await readers[0]!.left).toBe('server')
   client.send(get('/stream/1'))
   expect(await readers[1]!.left).toBe('server')

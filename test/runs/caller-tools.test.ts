@@ -65,7 +65,7 @@ describe("the caller's tools", () => {
     await goesOn(engine, run)
     await expect(engine.runs.addToolResults(anonymous, run.id, results)).rejects.toMatchObject({
       code: 'run_not_suspended',
-      details: { status: 'completed' },
+      details: { run_status: 'completed' },
     })
   })
 

@@ -53,6 +53,16 @@ describe('MAX_CONCURRENT_RUNS', () => {
     },
   )
 
+  test('behind a full node only so many wait, whoever they are', async () => {
+    const release = deferred()
+    const model = scriptedModel([{ text: 'x', gate: () => release.promise }], { atEnd: 'repeat' })
+    const engine = await startEngine({ model, maxConcurrentRuns: 1, maxQueuedRuns: 2 })
+    const runs = [await engine.start(), await engine.start(), await engine.start()]
+    await expect(engine.start()).rejects.toMatchObject({ code: 'queue_full', retryAfterMs: 1000 })
+    release.resolve()
+    for (const run of runs) expect((await engine.settled(run)).status).toBe('completed')
+  })
+
   test('a suspended run takes no place', async () => {
     const gated = tool({ name: 'gated', description: 'Asks.', approval: 'required', execute: () => 1 })
     const model = scriptedModel([{ toolCalls: [{ name: 'gated', arguments: {} }] }, 'ok'])

@@ -48,6 +48,7 @@ async function startEngine(failures: number) {
     runTimeoutMs: 600_000,
     maxConcurrentRuns: 10,
     maxWaitingRuns: 10,
+    maxQueuedRuns: 10,
     sessionTimeoutMs: 3_600_000,
     runLogRetentionMs: 3_600_000,
   })

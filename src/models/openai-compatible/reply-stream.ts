@@ -18,8 +18,12 @@ export interface ReplyStreamOptions {
   secrets: readonly string[]
 }
 
-/** A whole reply is far smaller. Beyond it the provider has gone mad. */
-const maxReplyBytes = 64 * 1024 * 1024
+/**
+ * A whole reply is far smaller. Beyond these the provider has gone mad. The events of a step must stay far below `attemptGap`:
+ * another attempt's numbers begin there.
+ */
+const maxReplyBytes = 32 * 1024 * 1024
+const maxReplyEvents = 2 ** 18
 const maxErrorBytes = 64 * 1024
 const errorBodyTimeoutMs = 5000
 
@@ -38,6 +42,7 @@ export class ReplyStream implements ResponseHandler {
   /** The body, where it can only be read as a whole. */
   #body: Buffer[] = []
   #received = 0
+  #events = 0
   #lastByteAt: number
   #forgetTimer: () => void = () => {}
   readonly #onAbort = () => this.#fail(this.#options.signal.reason)
@@ -124,6 +129,7 @@ export class ReplyStream implements ResponseHandler {
   }
 
   #onEvent(data: string, name: string): void {
+    if (++this.#events > maxReplyEvents) return this.#failWith('the reply has too many events')
     this.#decoder.pushEvent(data, name)
     if (!this.#decoder.done || this.#isOver()) return
     this.#parser.stop()

@@ -11,6 +11,8 @@ export class ToolCallDecoder {
   readonly #emit: (part: ModelPart) => void
   readonly #calls: PendingCall[] = []
   readonly #byIndex = new Map<number, PendingCall>()
+  /** The latest call of each id. */
+  readonly #byId = new Map<string, PendingCall>()
 
   constructor(emit: (part: ModelPart) => void) {
     this.#emit = emit
@@ -22,6 +24,7 @@ export class ToolCallDecoder {
 
   /** The `tool_calls` of a delta or of a whole message. */
   push(entries: readonly unknown[]): void {
+    if (entries.length > maxCalls) throw tooMany()
     for (let i = 0; i < entries.length; i++) {
       const entry = readEntry(entries[i])
       if (entry) this.#add(this.#callOf(entry, i, entries.length), entry)
@@ -50,8 +53,7 @@ export class ToolCallDecoder {
       const call = this.#byIndex.get(index)
       return call && !isAnother(call, entry) ? call : this.#open(index)
     }
-    const call =
-      id === '' ? this.#unnumbered(entry, position, count) : this.#calls.findLast((c) => c.id === id)
+    const call = id === '' ? this.#unnumbered(entry, position, count) : this.#byId.get(id)
     return call && !isAnother(call, entry) ? call : this.#open(undefined)
   }
 
@@ -63,6 +65,7 @@ export class ToolCallDecoder {
   }
 
   #open(index: number | undefined): PendingCall {
+    if (this.#calls.length === maxCalls) throw tooMany()
     const call: PendingCall = {
       index: this.#calls.length,
       id: '',
@@ -78,7 +81,10 @@ export class ToolCallDecoder {
   }
 
   #add(call: PendingCall, entry: Entry): void {
-    if (call.id === '') call.id = entry.id
+    if (call.id === '' && entry.id !== '') {
+      call.id = entry.id
+      this.#byId.set(entry.id, call)
+    }
     if (call.name === '' && entry.name !== '') {
       call.name = entry.name
       this.#emit({ type: 'tool_call', index: call.index, name: call.name })
@@ -98,6 +104,15 @@ export class ToolCallDecoder {
     if (call.name === '') call.early += delta
     else this.#emit({ type: 'tool_input', index: call.index, delta })
   }
+}
+
+/** No model asks for so many at once: each becomes an item, an event and a tool that runs. */
+const maxCalls = 256
+
+function tooMany(): AppError {
+  return new AppError('model_bad_response', {
+    cause: new Error(`more than ${maxCalls} tool calls in a reply`),
+  })
 }
 
 interface PendingCall {

@@ -7,6 +7,7 @@ import type { RunOptions } from '../../run-state.ts'
 import type { ConversationRef, CreateRunInput, ToolResultInput } from '../../runs/runs.ts'
 import type { z } from 'zod'
 import type { CreateRunBody, InputItem, toolResultsSchema } from './schema.ts'
+import type { RunRecord } from '../../store/store.ts'
 
 export function decodeCreateRun(input: {
   principal: Principal
@@ -76,19 +77,22 @@ export function decodeToolResults(body: z.infer<typeof toolResultsSchema>): Tool
 
 /** Where a reader of events starts: `Last-Event-ID`, else `after`; each a seq or `run_id:seq`. */
 export function decodePosition(input: {
-  runId: string
+  run: RunRecord
   header: string | undefined
   query: string | undefined
 }): number {
-  const { runId, header, query } = input
+  const { run, header, query } = input
   const [text, path] = header ? [header, ['header', 'last-event-id']] : [query, ['query', 'after']]
   if (!text) return 0
   const match = /^(?:(run_\w+):)?(\d{1,15})$/.exec(text)
   if (!match) throw invalidInput([{ path, message: 'Must be a seq, or a run id and a seq as run_id:seq' }])
-  if (match[1] !== undefined && match[1] !== runId) {
+  if (match[1] !== undefined && match[1] !== run.id) {
     throw invalidInput([{ path, message: 'Belongs to another run' }])
   }
-  return Number(match[2])
+  const after = Number(match[2])
+  // What an attempt shows and has not committed yet is below where the next one would start.
+  if (after >= run.next_seq) throw invalidInput([{ path, message: 'Is beyond the end of the log' }])
+  return after
 }
 
 /** The agent of a path. Throws `agent_not_found`. */

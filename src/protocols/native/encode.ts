@@ -75,6 +75,7 @@ export function encodeRun({ run, text, approvals }: RunView) {
     steps: run.steps,
     usage: run.usage,
     error: run.error,
+    cancel: run.cancel && { ...run.cancel, at: toIsoDate(run.cancel.at) },
     approvals,
     tool_calls: run.status === 'suspended' ? run.pending_calls : [],
     plan: run.plan,

@@ -2,9 +2,10 @@ import type { HttpApp, Mount } from '../../http/app.ts'
 import { readJson } from '../../http/body.ts'
 import { readIdempotency } from '../../http/idempotency.ts'
 import type { HttpContext } from '../../http/request.ts'
-import { sendJson } from '../../http/respond.ts'
+import { sendEmpty, sendJson } from '../../http/respond.ts'
 import { streamEvents } from '../../http/sse.ts'
 import { parseInput } from '../../http/validation.ts'
+import { isTerminal } from '../../run-state.ts'
 import type { RunRecord } from '../../store/store.ts'
 import { answerText, awaitRun, isSettled, type RunAnswer } from '../await-run.ts'
 import { modelNameOf, type Protocol, type ProtocolDeps } from '../protocol.ts'
@@ -157,7 +158,9 @@ async function waitForRun(c: HttpContext, deps: ProtocolDeps): Promise<Response>
 async function readEvents(c: HttpContext, deps: ProtocolDeps): Promise<Response> {
   const { after: query } = parseInput(eventsQuerySchema, c.req.query(), 'query')
   const run = await findRun(c, deps)
-  const after = decodePosition({ runId: run.id, header: c.req.header('last-event-id'), query })
+  const after = decodePosition({ run, header: c.req.header('last-event-id'), query })
+  // The client has it all: 204 tells an `EventSource` not to come back.
+  if (isTerminal(run.status) && after >= run.last_seq) return sendEmpty(c, { status: 204 })
   return streamEvents({
     context: c,
     reader: deps.runs.read({ run, after }),

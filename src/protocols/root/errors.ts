@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { AppError } from '../../errors.ts'
 import type { RenderError } from '../../http/problem.ts'
 import { errorHeaders, sendJson } from '../../http/respond.ts'
+import { maxLocations } from '../../http/validation.ts'
 
 /** One fault of an input, as FastAPI (pydantic 2) words it. */
 export interface Fault {
@@ -25,7 +26,7 @@ export function parseFields<S extends z.ZodType>(
 ): z.output<S> {
   const result = schema.safeParse(value, { reportInput: true })
   if (result.success) return result.data
-  throw invalidFields(result.error.issues.map((issue) => toFault(issue, root, value)))
+  throw invalidFields(result.error.issues.slice(0, maxLocations).map((issue) => toFault(issue, root, value)))
 }
 
 /** `{"detail": …}`: the error shape of the quick routes. The status is that of the error; faults of the input are 422. */
@@ -67,10 +68,17 @@ function toFault(issue: z.core.$ZodIssue, root: string, value: unknown): Fault {
   const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)))
   const loc = [root, ...path]
   if (issue.code === 'invalid_type' && issue.input === undefined && path.length > 0) {
-    return { type: 'missing', loc, msg: 'Field required', input: root === 'query' ? null : value }
+    return { type: 'missing', loc, msg: 'Field required', input: root === 'query' ? null : shown(value) }
   }
-  return { loc, input: issue.input ?? null, ...wordingOf(issue) }
+  return { loc, input: shown(issue.input), ...wordingOf(issue) }
 }
+
+/** What was wrong, as FastAPI repeats it; nothing where that would be long. */
+function shown(input: unknown): unknown {
+  return JSON.stringify(input ?? null).length > maxShownInput ? null : (input ?? null)
+}
+
+const maxShownInput = 1000
 
 function wordingOf(issue: z.core.$ZodIssue): Pick<Fault, 'type' | 'msg' | 'ctx'> {
   switch (issue.code) {

@@ -17,6 +17,9 @@ export function createRunStore(reader: Reader, writer: WriterClient, live: LiveE
   const find = reader.rows<[string, string, string], RunRow>(
     `SELECT ${runColumns} FROM runs WHERE id = ? AND owner = ? AND namespace = ?`,
   )
+  const queued = reader.values<[number], number>(
+    "SELECT count(*) FROM (SELECT 1 FROM runs WHERE status = 'queued' LIMIT ?)",
+  )
   const work = reader.values<[number], number>(
     `SELECT EXISTS (SELECT 1 FROM runs WHERE claimable = 1)
        OR EXISTS (SELECT 1 FROM runs WHERE status = 'running' AND epoch < ?)`,
@@ -53,6 +56,7 @@ export function createRunStore(reader: Reader, writer: WriterClient, live: LiveE
       return row && toRunRecord(row)
     },
     delete: async (run_id) => writer.write('runs.delete', run_id),
+    countQueued: async (limit) => queued.get(limit) ?? 0,
     hasWork: async ({ epoch }) => live.holds(epoch) && work.get(epoch) === 1,
   }
 }

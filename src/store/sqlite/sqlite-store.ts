@@ -1,4 +1,4 @@
-import { mkdirSync, realpathSync } from 'node:fs'
+import { existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Clock } from '../../clock.ts'
 import { systemClock } from '../../clock.ts'
@@ -39,6 +39,7 @@ async function prepareFile(given: string): Promise<string> {
   try {
     // What people tell agents is private.
     mkdirSync(dirname(given), { recursive: true, mode: 0o700 })
+    if (!existsSync(given)) writeFileSync(given, '', { mode: 0o600 })
     const db = openWritable(given)
     const path = realpathSync(given)
     let behind: boolean
