@@ -532,38 +532,3 @@ describe('an error status', () => {
     expect(upstream.requests.map(({ connection }) => connection)).toEqual([0, 0])
   })
 })
-
-describe('a reply that has gone mad', () => {
-  const manyCalls = (count: number, index?: boolean) =>
-    chunkOf({
-      tool_calls: Array.from({ length: count }, (_, i) => ({
-        ...(index ? { index: i } : {}),
-        id: `i${i}`,
-        function: { name: 'z', arguments: '{}' },
-      })),
-    })
-
-  test.each([
-    ['in one chunk', [manyCalls(60_000)]],
-    [
-      'in many',
-      Array.from({ length: 300 }, (_, i) =>
-        chunkOf({ tool_calls: [{ index: i, id: `i${i}`, function: { name: 'z' } }] }),
-      ),
-    ],
-  ])('asks for more tool calls than any model would, %s', async (_, steps) => {
-    const { upstream, model } = await setUp()
-    upstream.reply({ type: 'stream', steps: [...steps, finishOf('tool_calls'), doneStep] } as UpstreamReply)
-    expect((await failureOf(collectReply(model))).code).toBe('model_bad_response')
-  })
-
-  test('has as many calls as it may', async () => {
-    const { upstream, model } = await setUp()
-    upstream.reply({
-      type: 'stream',
-      steps: [manyCalls(256, true), finishOf('tool_calls'), doneStep],
-    } as UpstreamReply)
-    const { parts } = await collectReply(model)
-    expect(parts.filter(({ type }) => type === 'tool_call')).toHaveLength(256)
-  })
-})

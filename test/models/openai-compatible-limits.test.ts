@@ -1,0 +1,55 @@
+import { onTestFinished, describe, expect, test } from 'vitest'
+import { AppError } from '../../src/errors.ts'
+import { createOpenAICompatibleModel } from '../../src/models/openai-compatible/openai-compatible-model.ts'
+import { chunkOf, createUpstreamServer, doneStep, finishOf } from '../../src/testing/upstream-server.ts'
+import { collectReply } from './collect-reply.ts'
+
+async function setUp() {
+  const upstream = await createUpstreamServer()
+  const model = createOpenAICompatibleModel({
+    provider: 'llm',
+    id: 'llm/test',
+    model: 'test',
+    baseURL: upstream.baseURL,
+  })
+  onTestFinished(async () => {
+    await model.close()
+    await upstream.close()
+  })
+  return { upstream, model }
+}
+
+describe('a reply that has gone mad', () => {
+  const manyCalls = (count: number, index?: boolean) =>
+    chunkOf({
+      tool_calls: Array.from({ length: count }, (_, i) => ({
+        ...(index ? { index: i } : {}),
+        id: `i${i}`,
+        function: { name: 'z', arguments: '{}' },
+      })),
+    })
+
+  test.each([
+    ['in one chunk', [manyCalls(60_000)]],
+    [
+      'in many',
+      Array.from({ length: 300 }, (_, i) =>
+        chunkOf({ tool_calls: [{ index: i, id: `i${i}`, function: { name: 'z' } }] }),
+      ),
+    ],
+  ])('asks for more tool calls than any model would, %s', async (_, steps) => {
+    const { upstream, model } = await setUp()
+    upstream.reply({ steps: [...steps, finishOf('tool_calls'), doneStep] })
+    const error: unknown = await collectReply(model).catch((reason: unknown) => reason)
+    expect(AppError.is(error) && error.code).toBe('model_bad_response')
+  })
+
+  test('has as many calls as it may', async () => {
+    const { upstream, model } = await setUp()
+    upstream.reply({
+      steps: [manyCalls(256, true), finishOf('tool_calls'), doneStep],
+    })
+    const { parts } = await collectReply(model)
+    expect(parts.filter(({ type }) => type === 'tool_call')).toHaveLength(256)
+  })
+})
