@@ -56,7 +56,13 @@ interface Manifest {
 function writeManifest(): void {
   // It is ours.
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest
-  const { devDependencies: _tools, scripts: _scripts, allowScripts: _allowed, ...published } = manifest
+  const {
+    devDependencies: _tools,
+    scripts: _scripts,
+    allowScripts: _allowed,
+    private: _private,
+    ...published
+  } = manifest
   const exports = Object.fromEntries(
     Object.entries(published.exports).map(([name, target]) => [name, toPublishedExport(target)]),
   )

@@ -65,7 +65,6 @@ export const errorCodes = {
   tool_rejected: { status: 403, retryable: false, title: 'A person rejected the tool call' },
   tool_expired: { status: 403, retryable: false, title: 'Nobody decided about the tool call in time' },
   tool_refused: { status: 403, retryable: false, title: 'A policy refused the tool call' },
-  tool_cancelled: { status: 409, retryable: false, title: 'The tool call was cancelled' },
   outcome_unknown: { status: 500, retryable: false, title: 'Whether the tool took effect is not known' },
 } as const satisfies Record<string, { status: number; retryable: boolean; title: string }>
 
