@@ -163,13 +163,14 @@ function createResponseDecoder(options: Pick<ReadOptions, 'onHead' | 'onFrame'>)
   return decoder
 }
 
-/** Undefined for what has no place in the log: progress, which must have no id. */
+/** Undefined for what has no place in the log: progress, which must have no id, and the word of a server that shuts down. */
 function toFrame(raw: Buffer): Frame | undefined {
   const bytes = raw.toString('latin1').replace(/^(?::[^\n]*\n)+/, '')
   const lines = Buffer.from(bytes, 'latin1').toString().split('\n')
   const data = lines.find((line) => line.startsWith('data: '))?.slice(6) ?? ''
   const id = lines.find((line) => line.startsWith('id: '))?.slice(4)
   const name = lines.find((line) => line.startsWith('event: '))
+  if (name === 'event: error' && (JSON.parse(data) as { code: string }).code === 'draining') return undefined
   if (name) throw new Error(`the stream broke: ${data}`)
   // What the native encoder wrote.
   const event = JSON.parse(data) as RunEvent
