@@ -1,12 +1,12 @@
 import type { Clock } from '../clock.ts'
-import type { ApprovalRequest, EventDraft, PendingCall, ToolProgressEvent } from '../events.ts'
+import type { EventDraft, ToolProgressEvent } from '../events.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { Item, PlacedItem } from '../items.ts'
 import type { Logger } from '../logger.ts'
 import type { Model } from '../models/model.ts'
-import type { RunError, RunOptions, StopReason, TerminalStatus, Usage } from '../run-state.ts'
+import type { RunOptions, Usage } from '../run-state.ts'
+import type { Commit } from '../store/store.ts'
 import type { Agent } from './agent.ts'
-import type { ToolEffect } from './tool.ts'
 
 /** A tool call's place in the ledger, and whether it was started before. */
 export interface CallRecord {
@@ -35,41 +35,16 @@ export interface NewItem {
   item: Item
 }
 
-export type RunOutcome =
-  | {
-      status: 'suspended'
-      approvals: (ApprovalRequest & { created_at: number; expires_at_ms: number | null })[]
-      pending_calls: PendingCall[]
-    }
-  | {
-      status: TerminalStatus
-      stop_reason: StopReason
-      error: RunError | null
-      output: string[]
-      forced?: true
-    }
-  | { status: 'queued' }
-
 /** What becomes durable together. Its events are visible to readers once it is. */
-export interface Batch {
+export interface Batch extends Pick<
+  Commit,
+  'claims' | 'settled' | 'usage' | 'steps' | 'plan' | 'agent' | 'end' | 'recovery'
+> {
   events?: EventDraft[]
   items?: NewItem[]
-  claims?: {
-    step: number
-    index: number
-    call_id: string
-    input_hash: string
-    effect: ToolEffect
-    approval_id: string | null
-  }[]
-  settled?: { step: number; index: number; state: 'committed' | 'unknown' }[]
-  usage?: Usage
-  steps?: number
-  plan?: string
-  agent?: string
-  end?: RunOutcome
-  recovery?: true
 }
+
+export type RunOutcome = NonNullable<Commit['end']>
 
 /** The loop's way into the run log. */
 export interface StepLog {
