@@ -33,6 +33,7 @@ export async function prepareRequest(
   if (options.tool_choice !== undefined && input.offerTools) request.toolChoice = options.tool_choice
   if (options.output_schema !== undefined) request.outputSchema = options.output_schema
   const { hooks } = context.agent
+  if (!hooks.beforeModel) return { request, turns }
   const changed = await callAuthor(context.signal, () => hooks.beforeModel?.(request, hookContext(context)))
   if (changed && 'refuse' in changed) return { refused: changed.refuse.message }
   return { request: changed ?? request, turns }

@@ -112,9 +112,9 @@ async function askOnce(
     },
   }
   const { hooks } = context.agent
-  const refusal = await callAuthor(signal, () =>
-    hooks.afterModel?.({ items, reply: end }, hookContext(context)),
-  )
+  const refusal =
+    hooks.afterModel &&
+    (await callAuthor(signal, () => hooks.afterModel?.({ items, reply: end }, hookContext(context))))
   if (refusal) {
     return { kind: 'refused', message: refusal.refuse.message, items, usage: end.usage, stepEnd }
   }
