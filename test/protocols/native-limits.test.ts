@@ -1,28 +1,9 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { agent } from '../../src/agent/agent.ts'
 import { tool } from '../../src/agent/tool.ts'
 import { anonymous } from '../../src/identity/principal.ts'
-import type { Model } from '../../src/models/model.ts'
 import { scriptedModel } from '../../src/models/scripted.ts'
-import { createTestServer, type TestServerOptions } from '../../src/testing/test-server.ts'
-
-async function serving(model: Model, options: TestServerOptions = {}) {
-  const server = await createTestServer({ model, ...options })
-  onTestFinished(() => server.close())
-  return server
-}
-
-type Server = Awaited<ReturnType<typeof serving>>
-// What a test looks at is checked by its expectations.
-// oxlint-disable-next-line typescript/no-explicit-any
-type Json = any
-
-async function call(server: Server, path: string, body?: unknown) {
-  const response = await server.request(path, body === undefined ? {} : { method: 'POST', body })
-  return { status: response.status, json: (await response.json()) as Json }
-}
-
-const always = (text: string) => scriptedModel([text], { atEnd: 'repeat' })
+import { always, call, serving } from './server-under-test.ts'
 
 test('a reader that has seen the end is told not to come back, one beyond the log that there is no such place', async () => {
   const server = await serving(always('x'))

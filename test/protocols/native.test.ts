@@ -7,24 +7,7 @@ import type { RunEvent } from '../../src/events.ts'
 import type { Model } from '../../src/models/model.ts'
 import { scriptedModel } from '../../src/models/scripted.ts'
 import { createCutFetch } from './cut-fetch.ts'
-import { createTestServer, type TestServerOptions } from '../../src/testing/test-server.ts'
-
-async function serving(model: Model, options: TestServerOptions = {}) {
-  const server = await createTestServer({ model, ...options })
-  onTestFinished(() => server.close())
-  return server
-}
-
-type Server = Awaited<ReturnType<typeof serving>>
-// What a test looks at is checked by its expectations.
-// oxlint-disable-next-line typescript/no-explicit-any
-type Json = any
-
-async function call(server: Server, path: string, body?: unknown, headers?: Record<string, string>) {
-  const method = body === undefined ? 'GET' : 'POST'
-  const response = await server.request(path, { method, body, ...(headers && { headers }) })
-  return { response, status: response.status, json: (await response.json()) as Json }
-}
+import { always, call, serving, type Json } from './server-under-test.ts'
 
 function eventsIn(wire: string): RunEvent[] {
   const events: RunEvent[] = []
@@ -33,7 +16,6 @@ function eventsIn(wire: string): RunEvent[] {
 }
 
 const runs = '/v1/agents/assistant/runs'
-const always = (text: string) => scriptedModel([text], { atEnd: 'repeat' })
 
 /** A model that says its first word and then waits for the test. */
 function held() {

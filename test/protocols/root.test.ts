@@ -6,27 +6,10 @@ import { tool } from '../../src/agent/tool.ts'
 import type { Model } from '../../src/models/model.ts'
 import { anonymous } from '../../src/identity/principal.ts'
 import { scriptedModel } from '../../src/models/scripted.ts'
-import { createTestServer, type TestServerOptions } from '../../src/testing/test-server.ts'
 import { createCutFetch } from './cut-fetch.ts'
+import type { TestServer } from '../../src/testing/test-server.ts'
+import { always, call, serving, type Json } from './server-under-test.ts'
 
-async function serving(model: Model, options: TestServerOptions = {}) {
-  const server = await createTestServer({ model, ...options })
-  onTestFinished(() => server.close())
-  return server
-}
-
-type Server = Awaited<ReturnType<typeof serving>>
-// What a test looks at is checked by its expectations.
-// oxlint-disable-next-line typescript/no-explicit-any
-type Json = any
-
-async function call(server: Server, path: string, body?: unknown, headers?: Record<string, string>) {
-  const method = body === undefined ? 'GET' : 'POST'
-  const response = await server.request(path, { method, body, ...(headers && { headers }) })
-  return { response, status: response.status, json: (await response.json()) as Json }
-}
-
-const always = (text: string) => scriptedModel([text], { atEnd: 'repeat' })
 const eventStream = { accept: 'text/event-stream' }
 
 function framesIn(wire: string): { id?: string; event?: string; data: Json }[] {
@@ -190,7 +173,7 @@ test('every fault of a chat is 422, worded as FastAPI does, and starts nothing',
 
 test('other errors keep their status and say what happened in detail', async () => {
   const server = await serving(always('x'), { maxBodyBytes: 1024 })
-  const cases: [init: Parameters<Server['request']>[1], path: string, status: number, code: string][] = [
+  const cases: [init: Parameters<TestServer['request']>[1], path: string, status: number, code: string][] = [
     [{ method: 'GET' }, '/chat', 405, 'method_not_allowed'],
     [{ body: '{}', headers: { 'content-type': 'text/plain' } }, '/chat', 415, 'unsupported_media_type'],
     [{ body: { message: 'x'.repeat(2000) } }, '/chat', 413, 'body_too_large'],
