@@ -14,6 +14,8 @@ export interface CliOptions {
   args?: string[]
   upstream?: Pick<UpstreamServer, 'baseURL'>
   environment?: Record<string, string>
+  /** Default: the data folder. */
+  cwd?: string
 }
 
 export interface CliServer extends ProgramProcess {
@@ -35,10 +37,10 @@ export async function createDataDir(): Promise<{ path: string; remove(): Promise
 
 /** Runs the command line as a user does. */
 export function runCli(options: CliOptions): ProgramProcess {
-  const { dataDir, args = ['serve'], upstream, environment } = options
+  const { dataDir, args = ['serve'], upstream, environment, cwd = dataDir } = options
   return startProcess({
     args: [join(root, 'src/cli/main.ts'), ...args],
-    cwd: dataDir,
+    cwd,
     environment: {
       SERVER_PORT: '0',
       DATA_DIR: dataDir,
