@@ -1,7 +1,13 @@
 import { onTestFinished, describe, expect, test } from 'vitest'
 import { AppError } from '../../src/errors.ts'
 import { createOpenAICompatibleModel } from '../../src/models/openai-compatible/openai-compatible-model.ts'
-import { chunkOf, createUpstreamServer, doneStep, finishOf } from '../../src/testing/upstream-server.ts'
+import {
+  chunkOf,
+  createUpstreamServer,
+  doneStep,
+  finishOf,
+  rawStep,
+} from '../../src/testing/upstream-server.ts'
 import { collectReply } from './collect-reply.ts'
 
 async function setUp() {
@@ -40,6 +46,14 @@ describe('a reply that has gone mad', () => {
   ])('asks for more tool calls than any model would, %s', async (_, steps) => {
     const { upstream, model } = await setUp()
     upstream.reply({ steps: [...steps, finishOf('tool_calls'), doneStep] })
+    const error: unknown = await collectReply(model).catch((reason: unknown) => reason)
+    expect(AppError.is(error) && error.code).toBe('model_bad_response')
+  })
+
+  test('says more than any reply does', async () => {
+    const { upstream, model } = await setUp()
+    const delta = 'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'
+    upstream.reply({ steps: [rawStep(delta.repeat(2 ** 18 + 1)), finishOf('stop'), doneStep] })
     const error: unknown = await collectReply(model).catch((reason: unknown) => reason)
     expect(AppError.is(error) && error.code).toBe('model_bad_response')
   })
