@@ -5,28 +5,17 @@ import type { Item, PlacedItem } from '../items.ts'
 import type { Logger } from '../logger.ts'
 import type { Model } from '../models/model.ts'
 import type { RunOptions, Usage } from '../run-state.ts'
-import type { Commit } from '../store/store.ts'
+import type { ApprovalRecord, Commit, LedgerRecord } from '../store/store.ts'
 import type { Agent } from './agent.ts'
 
 /** A tool call's place in the ledger, and whether it was started before. */
-export interface CallRecord {
-  step: number
-  index: number
-  call_id: string
-  state: 'claimed' | 'committed' | 'unknown'
-  approval_id: string | null
-}
+export type CallRecord = Pick<LedgerRecord, 'step' | 'index' | 'call_id' | 'state' | 'approval_id'>
 
-/** A decision that was asked for about a call. */
-export interface CallApproval {
-  id: string
-  call_id: string
-  /** What was shown to the person. */
-  arguments: unknown
-  reason: 'policy' | 'outcome_unknown'
-  status: 'pending' | 'approved' | 'rejected' | 'expired' | 'cancelled'
-  decision: { by: string; reason?: string; arguments?: unknown } | null
-}
+/** A decision that was asked for about a call. `arguments`: what was shown to the person. */
+export type CallApproval = Pick<
+  ApprovalRecord,
+  'id' | 'call_id' | 'arguments' | 'reason' | 'status' | 'decision'
+>
 
 /** A new item, before the log gives it its position. */
 export interface NewItem {

@@ -14,5 +14,10 @@ export interface Principal {
   name: string
 }
 
+/** The owner of a row as one who acts: for what the engine does in their name. */
+export function ownerOf({ owner, namespace }: Scope): Principal {
+  return { owner, namespace, name: owner }
+}
+
 /** The caller of a server that has no identity configured; such a server listens on loopback only. */
 export const anonymous: Principal = Object.freeze({ owner: 'anonymous', namespace: '', name: 'anonymous' })

@@ -1,4 +1,4 @@
-import type { LoggedEvent, RunEvent } from '../events.ts'
+import type { RunEvent } from '../events.ts'
 
 /**
  * The visible end of one run's log, in memory, shared by all its readers on this node. Holds what is not yet committed
@@ -49,5 +49,3 @@ export interface Tails {
   /** Runs with a writer or a reader, for metrics and leak tests. */
   size(): number
 }
-
-export type { LoggedEvent }

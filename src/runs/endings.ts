@@ -5,7 +5,6 @@ import { AppError } from '../errors.ts'
 import type { EventDraft } from '../events.ts'
 import { traceOf, type Logger } from '../logger.ts'
 import type { RunError, StopReason, TerminalStatus, Usage } from '../run-state.ts'
-import type { RunRecord } from '../store/store.ts'
 import type { LogWriter } from './log-writer.ts'
 
 const firstRetryMs = 1_000
@@ -13,7 +12,6 @@ const maxRetryMs = 5_000
 
 export interface Ending {
   log: LogWriter
-  run: RunRecord
   usage: Usage
   steps: number
 }

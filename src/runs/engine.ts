@@ -1,5 +1,6 @@
 import type { Agent } from '../agent/agent.ts'
 import type { Clock } from '../clock.ts'
+import { ownerOf } from '../identity/principal.ts'
 import type { Tails } from '../live/tail.ts'
 import type { Wakes } from '../live/wake.ts'
 import type { Logger } from '../logger.ts'
@@ -71,7 +72,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     tails,
     onAbandoned: (run) => {
       cancelRun(service, {
-        scope: toPrincipal(run),
+        scope: ownerOf(run),
         runId: run.id,
         actor: 'client',
         reason: 'disconnected',
@@ -83,7 +84,6 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const service: RunServiceOptions = {
     ...options,
     executor,
-    worker,
     readers,
     lease,
     draining: () => draining,
@@ -114,8 +114,4 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       await wakes.close()
     },
   }
-}
-
-function toPrincipal(run: RunRecord) {
-  return { owner: run.owner, namespace: run.namespace, name: run.owner }
 }

@@ -5,6 +5,7 @@ import { maxHistoryRuns } from '../agent/history.ts'
 import { runLoop } from '../agent/loop.ts'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
+import { ownerOf } from '../identity/principal.ts'
 import type { Item, PlacedItem } from '../items.ts'
 import type { TailWriter, Tails } from '../live/tail.ts'
 import type { Logger } from '../logger.ts'
@@ -121,7 +122,7 @@ async function executeRun(
   )
   const items: PlacedItem[] = []
   const log = openLog(options, { claimed, tail, items })
-  const ending: Ending = { log, run, usage: run.usage, steps: run.steps }
+  const ending: Ending = { log, usage: run.usage, steps: run.steps }
   try {
     // Committed, but kept until the next commit: whoever asked for the run begins to read now.
     tail.append(claimed.start)
@@ -201,7 +202,7 @@ async function openContext(
     agent,
     model,
     options: run.options,
-    principal: { owner: run.owner, namespace: run.namespace, name: run.owner },
+    principal: ownerOf(run),
     conversationId: run.conversation_id,
     attempt: run.attempt,
     rescued: claimed.rescued,

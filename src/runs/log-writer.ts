@@ -1,10 +1,10 @@
-import type { Batch, NewItem, RunOutcome, StepLog } from '../agent/context.ts'
+import type { Batch, NewItem, StepLog } from '../agent/context.ts'
 import { Interruption } from '../agent/context.ts'
 import type { Clock } from '../clock.ts'
 import type { EventDraft, LoggedEvent, ToolProgressEvent } from '../events.ts'
 import type { PlacedItem } from '../items.ts'
 import type { TailWriter } from '../live/tail.ts'
-import type { Commit, Fence, Store } from '../store/store.ts'
+import type { Fence, Store } from '../store/store.ts'
 import { toStoredEvents } from './stored-events.ts'
 
 export interface LogWriterOptions {
@@ -120,21 +120,8 @@ export class LogWriter implements StepLog {
     const drafts = merged.events ?? []
     const events = drafts.map((draft, index) => number(draft, this.#seq + 1 + index))
     const items = (merged.items ?? []).map((item, index) => ({ ...item, position: this.#position + index }))
-    const commit: Commit = {
-      fence,
-      events: toStoredEvents([...this.#shown, ...events]),
-      now: clock.now(),
-    }
-    if (items.length > 0) commit.items = items
-    if (merged.claims?.length) commit.claims = merged.claims
-    if (merged.settled?.length) commit.settled = merged.settled
-    if (merged.usage) commit.usage = merged.usage
-    if (merged.steps !== undefined) commit.steps = merged.steps
-    if (merged.plan !== undefined) commit.plan = merged.plan
-    if (merged.agent !== undefined) commit.agent = merged.agent
-    if (merged.end) commit.end = merged.end
-    if (merged.recovery) commit.recovery = true
-    const outcome = await store.runs.commit(commit)
+    const stored = toStoredEvents([...this.#shown, ...events])
+    const outcome = await store.runs.commit({ ...merged, fence, events: stored, items, now: clock.now() })
     if (outcome !== 'ok') {
       this.#putBack(merged)
       throw this.#interrupt(outcome)
@@ -168,7 +155,9 @@ export class LogWriter implements StepLog {
       if (batch.agent !== undefined) merged.agent = batch.agent
       if (batch.end) merged.end = batch.end
     }
-    return { ...merged, events, items, settled, claims, ...(recovery ? { recovery: true } : {}) }
+    if (claims.length > 0) merged.claims = claims
+    if (recovery) merged.recovery = true
+    return { ...merged, events, items, settled }
   }
 
   /**
@@ -196,5 +185,3 @@ function number(draft: EventDraft, seq: number): LoggedEvent {
   // The draft is a logged event without its number; spreading keeps the union, which TypeScript cannot see.
   return { seq, ...draft } as LoggedEvent
 }
-
-export type { RunOutcome }

@@ -6,7 +6,6 @@ import { createId } from '../ids.ts'
 import { textOf } from '../items.ts'
 import type { Tails } from '../live/tail.ts'
 import type { Wakes } from '../live/wake.ts'
-import type { Logger } from '../logger.ts'
 import type { Model } from '../models/model.ts'
 import { isTerminal, type RunOptions } from '../run-state.ts'
 import type {
@@ -22,7 +21,6 @@ import type { Executor } from './executor.ts'
 import type { Lease } from './lease.ts'
 import type { Readers } from './readers.ts'
 import { eventsOf, type CreateRunInput, type CreatedRun, type Runs } from './runs.ts'
-import type { Worker } from './worker.ts'
 
 /** How long `cancel` waits for the end. */
 const cancelWaitMs = 5_000
@@ -38,12 +36,10 @@ export interface RunServiceOptions {
   tails: Tails
   wakes: Wakes
   clock: Clock
-  logger: Logger
   agents: ReadonlyMap<string, Agent>
   modelOf: (agent: Agent, override: string | undefined) => Model
   definitions: () => Definitions
   executor: Executor
-  worker: Worker
   readers: Readers
   lease: Lease
   draining: () => boolean
@@ -149,9 +145,13 @@ function checkOverrides(agent: Agent, runOptions: RunOptions): void {
   const { maxStepsUpTo } = agent.overrides
   if ((runOptions.max_steps ?? 0) > maxStepsUpTo)
     refuse(['max_steps'], `This agent allows at most ${maxStepsUpTo}.`)
+  if (runOptions.tools) checkCallerTools(agent, runOptions.tools)
+}
+
+function checkCallerTools(agent: Agent, tools: NonNullable<RunOptions['tools']>): void {
   const own = new Set(agent.tools.map(({ name }) => name))
   const callers = new Set<string>()
-  for (const [index, { name }] of (runOptions.tools ?? []).entries()) {
+  for (const [index, { name }] of tools.entries()) {
     const taken = own.has(name) ? 'is a tool of the agent itself' : 'is there twice'
     if (own.has(name) || callers.has(name)) {
       refuse(['tools', index, 'name'], `${JSON.stringify(name)} ${taken}.`)

@@ -1,4 +1,4 @@
-import type { LoggedEvent, RunEvent } from '../events.ts'
+import type { RunEvent } from '../events.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { Item, PlacedItem } from '../items.ts'
 import type { RunOptions, RunStatus } from '../run-state.ts'
@@ -161,5 +161,3 @@ export async function* eventsOf(reader: LogReader): AsyncGenerator<RunEvent, voi
     reader.detach('server')
   }
 }
-
-export type { LoggedEvent }

@@ -4,7 +4,7 @@ import { errorCodes, type AppError } from '../../errors.ts'
 import type { ApprovalRequest, EventOf, RunEvent } from '../../events.ts'
 import type { Encoder } from '../../http/encoder.ts'
 import type { PlacedItem } from '../../items.ts'
-import type { ApprovalRecord, ConversationRecord, RunRecord } from '../../store/store.ts'
+import type { ConversationRecord, RunRecord } from '../../store/store.ts'
 
 /**
  * Events as they are: `id:` is the seq, `data:` the event as one line of JSON. No `event:` line, so that a browser's
@@ -84,11 +84,6 @@ export function encodeRun({ run, text, approvals }: RunView) {
     started_at: dateOrNull(run.started_at),
     ended_at: dateOrNull(run.ended_at),
   }
-}
-
-export function encodeApproval(approval: ApprovalRecord): ApprovalRequest {
-  const { id, call_id, tool, reason, expires_at } = approval
-  return { id, call_id, tool, arguments: approval.arguments, reason, expires_at: dateOrNull(expires_at) }
 }
 
 /** OpenAI's conversation, with our fields after theirs. */

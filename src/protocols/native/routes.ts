@@ -6,12 +6,13 @@ import { sendEmpty, sendJson } from '../../http/respond.ts'
 import { streamEvents } from '../../http/sse.ts'
 import { parseInput } from '../../http/validation.ts'
 import { isTerminal } from '../../run-state.ts'
+import { toApprovalRequest } from '../../runs/approvals.ts'
 import type { RunRecord } from '../../store/store.ts'
 import { answerText, awaitRun, isSettled, type RunAnswer } from '../await-run.ts'
 import { modelNameOf, type Protocol, type ProtocolDeps } from '../protocol.ts'
 import { conversationRoutes } from './conversation-routes.ts'
 import { decodeCreateRun, decodePosition, decodeToolResults, knownAgent } from './decode.ts'
-import { createNativeEncoder, encodeAgent, encodeApproval, encodeList, encodeRun } from './encode.ts'
+import { createNativeEncoder, encodeAgent, encodeList, encodeRun } from './encode.ts'
 import {
   cancelSchema,
   createRunSchema,
@@ -98,7 +99,7 @@ async function viewRun(deps: ProtocolDeps, run: RunRecord) {
     answerText(deps, run),
     run.status === 'suspended' ? deps.runs.pendingApprovals(run) : [],
   ])
-  return encodeRun({ run, text, approvals: approvals.map(encodeApproval) })
+  return encodeRun({ run, text, approvals: approvals.map(toApprovalRequest) })
 }
 
 function runRoutes(app: HttpApp, deps: ProtocolDeps): void {
