@@ -1,0 +1,201 @@
+import { describe, expect, test } from 'vitest'
+import { createLogCapture } from '../../test/agent/log-capture.ts'
+import { AppError } from '../errors.ts'
+import type { AppErrorOptions, ErrorCode } from '../errors.ts'
+import { createFakeClock } from '../testing/fake-clock.ts'
+import { createKeyRing } from './key-ring.ts'
+import type { ModelKeys, ProviderKey } from './key-ring.ts'
+
+const a: ProviderKey = { name: 'a', key: 'secret-a' }
+const b: ProviderKey = { name: 'b', key: 'secret-b' }
+
+function setUp(keys: ProviderKey[] = [a, b]) {
+  const clock = createFakeClock()
+  const log = createLogCapture()
+  let number = 0
+  const ring = createKeyRing({ provider: 'test', keys, clock, logger: log.logger, random: () => number })
+  /** What is picked when chance says this. */
+  const pickAt = (at: number, of: ModelKeys, except: ProviderKey[] = []) => {
+    number = at
+    return of.pick(new Set(except)).name
+  }
+  return { clock, log, ring, model: ring.forModel('test/one'), pickAt }
+}
+
+function failure(code: ErrorCode, options: AppErrorOptions & { status?: number } = {}): AppError {
+  const { status, ...rest } = options
+  return new AppError(code, { cause: Object.assign(new Error('secret words'), { status }), ...rest })
+}
+
+const refused = failure('model_auth_failed', { status: 401 })
+const limited = failure('model_rate_limited', { status: 429 })
+const unpaid = failure('model_rate_limited', { status: 429, retryable: false })
+
+function failureOf(call: () => unknown): AppError {
+  try {
+    call()
+  } catch (error) {
+    if (AppError.is(error)) return error
+    throw error
+  }
+  throw new Error('it did not fail')
+}
+
+/** When the key is picked again, in milliseconds from now, to the second; undefined within two hours. */
+async function restOf(key: ProviderKey, { clock, model, pickAt }: ReturnType<typeof setUp>) {
+  for (let seconds = 0; seconds <= 7200; seconds++) {
+    const picked = [0, 0.999].map((at) => pickAt(at, model))
+    if (picked.includes(key.name)) return seconds * 1000
+    await clock.advance(1000)
+  }
+  return undefined
+}
+
+describe('a key is picked', () => {
+  test('by weight', () => {
+    const { model, pickAt } = setUp([{ ...a, weight: 3 }, b])
+    expect([0, 0.5, 0.749].map((at) => pickAt(at, model))).toEqual(['a', 'a', 'a'])
+    expect([0.75, 0.9, 0.999].map((at) => pickAt(at, model))).toEqual(['b', 'b', 'b'])
+  })
+
+  test('as often as its weight says', () => {
+    let state = 7
+    const random = () => (state = (state * 16_807) % 2_147_483_647) / 2_147_483_647
+    const { logger } = createLogCapture()
+    const keys = [a, { ...b, weight: 0.5 }, { name: 'c', key: 'secret-c', weight: 2.5 }]
+    const model = createKeyRing({
+      provider: 'test',
+      keys,
+      clock: createFakeClock(),
+      logger,
+      random,
+    }).forModel('m')
+    const counts: Record<string, number> = { a: 0, b: 0, c: 0 }
+    for (let i = 0; i < 20_000; i++) counts[model.pick(new Set()).name]! += 1
+    for (const { name, weight = 1 } of keys) expect(counts[name]! / 20_000).toBeCloseTo(weight / 4, 1.7)
+  })
+
+  test('by the weights of those that are left, where others rest or were tried', () => {
+    const heavy = { ...a, weight: 98 }
+    const { model, pickAt } = setUp([heavy, b, { name: 'c', key: 'secret-c' }])
+    model.rest(heavy, refused)
+    expect([pickAt(0, model), pickAt(0.49, model), pickAt(0.51, model)]).toEqual(['b', 'b', 'c'])
+    expect(pickAt(0, model, [b])).toBe('c')
+  })
+})
+
+describe('a key rests', () => {
+  test.each<[what: string, error: AppError, restMs: number]>([
+    ['five minutes when it is refused', refused, 300_000],
+    ['five minutes when it may not do this', failure('model_auth_failed', { status: 403 }), 300_000],
+    ['thirty seconds when it is limited', limited, 30_000],
+    ['as long as the provider says', failure('model_rate_limited', { retryAfterMs: 7000 }), 7000],
+    ['an hour at most', failure('model_rate_limited', { retryAfterMs: 86_400_000 }), 3_600_000],
+    ['five minutes when its credit is used up', unpaid, 300_000],
+  ])('%s, and is then picked again', async (_, error, restMs) => {
+    const scene = setUp()
+    expect(scene.model.rest(a, error)).toBe(true)
+    expect(await restOf(a, scene)).toBe(restMs)
+  })
+
+  test('until the longer of two rests is over', async () => {
+    const scene = setUp()
+    scene.model.rest(a, failure('model_rate_limited', { retryAfterMs: 60_000 }))
+    scene.model.rest(a, failure('model_rate_limited', { retryAfterMs: 1000 }))
+    expect(await restOf(a, scene)).toBe(60_000)
+  })
+
+  test('for all models when it is refused or has no credit', () => {
+    for (const error of [refused, unpaid]) {
+      const { ring, model, pickAt } = setUp()
+      model.rest(a, error)
+      expect(pickAt(0, ring.forModel('test/other'))).toBe('b')
+    }
+  })
+
+  test('for the one model when it is limited, or may not use that one', () => {
+    for (const error of [limited, failure('model_auth_failed', { status: 403 })]) {
+      const { ring, model, pickAt } = setUp()
+      model.rest(a, error)
+      expect([pickAt(0, model), pickAt(0, ring.forModel('test/other'))]).toEqual(['b', 'a'])
+    }
+  })
+
+  test('for the one model when a client of the AI SDK was told 403', () => {
+    const { ring, model, pickAt } = setUp()
+    model.rest(a, new AppError('model_auth_failed', { cause: { statusCode: 403 } }))
+    expect([pickAt(0, model), pickAt(0, ring.forModel('test/other'))]).toEqual(['b', 'a'])
+  })
+
+  test.each<ErrorCode>([
+    'model_unavailable',
+    'model_timeout',
+    'model_refused',
+    'context_length_exceeded',
+    'internal',
+  ])('not after %s', (code) => {
+    const { model, pickAt, log } = setUp()
+    expect(model.rest(a, failure(code))).toBe(false)
+    expect([pickAt(0, model), log.lines()]).toEqual(['a', []])
+  })
+})
+
+describe('when all keys rest', () => {
+  test('the error is that of the first to come back, and says when', async () => {
+    const { clock, model } = setUp()
+    model.rest(a, refused)
+    await clock.advance(10_000)
+    model.rest(b, limited)
+    await clock.advance(1000)
+    const error = failureOf(() => model.pick(new Set()))
+    expect(error).toMatchObject({ code: 'model_rate_limited', retryable: true, retryAfterMs: 29_000 })
+    expect(error.message).not.toContain('secret')
+  })
+
+  test('an error that cannot be mended by waiting stays one', () => {
+    const { model } = setUp()
+    model.rest(a, unpaid)
+    model.rest(b, refused)
+    expect(failureOf(() => model.pick(new Set()))).toMatchObject({
+      code: 'model_rate_limited',
+      retryable: false,
+      retryAfterMs: 300_000,
+    })
+  })
+
+  test('a key that was tried and may come back at once is not tried twice', () => {
+    const { model } = setUp()
+    model.rest(a, failure('model_rate_limited', { retryAfterMs: 0 }))
+    model.rest(b, refused)
+    expect(failureOf(() => model.pick(new Set([a, b])))).toMatchObject({
+      code: 'model_rate_limited',
+      retryAfterMs: 0,
+    })
+  })
+})
+
+describe('the log', () => {
+  test('names provider, key and code, and never the key or the words of the provider', () => {
+    const { model, log } = setUp()
+    model.rest(a, refused)
+    model.rest(b, limited)
+    expect(log.lines().map(({ level, fields }) => [level, fields])).toEqual([
+      ['warn', { provider: 'test', key: 'a', code: 'model_auth_failed', rest_ms: 300_000 }],
+      [
+        'warn',
+        { provider: 'test', key: 'b', code: 'model_rate_limited', rest_ms: 30_000, model: 'test/one' },
+      ],
+    ])
+    expect(log.text()).not.toContain('secret')
+  })
+
+  test('says it once for calls that fail together, and again after a rest', async () => {
+    const { model, log, clock } = setUp()
+    model.rest(a, refused)
+    model.rest(a, refused)
+    expect(log.lines()).toHaveLength(1)
+    await clock.advance(300_000)
+    model.rest(a, refused)
+    expect(log.lines()).toHaveLength(2)
+  })
+})
