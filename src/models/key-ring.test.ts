@@ -121,12 +121,6 @@ describe('a key rests', () => {
     }
   })
 
-  test('for the one model when a client of the AI SDK was told 403', () => {
-    const { ring, model, pickAt } = setUp()
-    model.rest(a, new AppError('model_auth_failed', { cause: { statusCode: 403 } }))
-    expect([pickAt(0, model), pickAt(0, ring.forModel('test/other'))]).toEqual(['b', 'a'])
-  })
-
   test.each<ErrorCode>([
     'model_unavailable',
     'model_timeout',

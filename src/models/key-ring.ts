@@ -101,10 +101,8 @@ function scopeOf(error: AppError): 'key' | 'model' | undefined {
   return undefined
 }
 
-/** Our own errors say `status`, those of the AI SDK `statusCode`. */
 function statusOf(cause: unknown): unknown {
-  if (typeof cause !== 'object' || cause === null) return undefined
-  return 'status' in cause ? cause.status : 'statusCode' in cause ? cause.statusCode : undefined
+  return typeof cause === 'object' && cause !== null && 'status' in cause ? cause.status : undefined
 }
 
 function restMsOf({ code, retryable, retryAfterMs }: AppError): number {

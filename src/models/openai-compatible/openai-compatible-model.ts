@@ -2,7 +2,7 @@ import { validateHeaderName, validateHeaderValue } from 'node:http'
 import type { Clock } from '../../clock.ts'
 import { systemClock } from '../../clock.ts'
 import { AppError } from '../../errors.ts'
-import type { Model } from '../model.ts'
+import type { InputKind, Model } from '../model.ts'
 import { createConnectionPool } from './connection-pool.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { ReplyStream } from './reply-stream.ts'
@@ -25,6 +25,8 @@ export interface OpenAICompatibleModelOptions {
   stallTimeoutMs?: number
   /** Tokens, where known. */
   contextWindow?: number
+  /** What a message may hold beside text, where known. */
+  accepts?: readonly InputKind[]
   /** Shared with other models of the same base URL; whoever made it closes it. Absent: the model has its own. */
   connections?: ConnectionPool
   clock?: Clock
@@ -50,6 +52,9 @@ export function createOpenAICompatibleModel(options: OpenAICompatibleModelOption
     provider: options.provider,
     id: options.id,
     ...(options.contextWindow !== undefined && { contextWindow: options.contextWindow }),
+    ...(options.accepts && { accepts: options.accepts }),
+    // Other servers take a schema, and keep to it or not.
+    ...(options.provider === 'openai' && { enforcesOutputSchema: true }),
     stream(request, { emit, signal }) {
       return new Promise((resolve, reject) => {
         const stream = new ReplyStream({ emit, signal, resolve, reject, stallTimeoutMs, clock, secrets })

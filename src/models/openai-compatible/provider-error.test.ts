@@ -52,6 +52,13 @@ const cases: [status: number, body: unknown, code: ErrorCode, retryable: boolean
   [400, error({ code: 'content_filter' }), 'content_filter', false],
   [400, error({ code: null, innererror: { code: 'ResponsibleAIPolicyViolation' } }), 'content_filter', false],
   [400, [error({ status: 'INVALID_ARGUMENT', code: 400 })], 'model_refused', false],
+  [
+    400,
+    error({ code: 400, status: 'INVALID_ARGUMENT', details: [{ reason: 'API_KEY_INVALID' }] }),
+    'model_auth_failed',
+    false,
+  ],
+  [400, error({ message: 'you said: {"reason":"API_KEY_INVALID"}' }), 'model_refused', false],
 ]
 
 describe('errorFromResponse', () => {

@@ -22,7 +22,7 @@ export function errorFromResponse(response: FailedResponse): AppError {
   return new AppError(verdict.code, {
     ...verdict.options,
     retryAfterMs: readRetryAfter(response.headers, response.now),
-    cause: new Error(`status ${status}: ${body.slice(0, keptChars)}`),
+    cause: new ProviderFailure(`status ${status}: ${body.slice(0, keptChars)}`, statusOf(status, fault)),
   })
 }
 
@@ -33,8 +33,24 @@ export function errorFromBody(error: unknown): AppError {
   const verdict = judge(fault.status ?? 500, fault)
   return new AppError(verdict.code, {
     ...verdict.options,
-    cause: new Error(`error in the stream: ${text.slice(0, keptChars)}`),
+    cause: new ProviderFailure(`error in the stream: ${text.slice(0, keptChars)}`, fault.status),
   })
+}
+
+/** What a provider said. */
+class ProviderFailure extends Error {
+  /** Whoever has several keys asks whether a key was refused (401) or only what it was used for (403). */
+  readonly status: number | undefined
+
+  constructor(message: string, status: number | undefined) {
+    super(message)
+    this.status = status
+  }
+}
+
+/** LiteLLM says 401 where a good key may not use one model. */
+function statusOf(status: number, fault: Fault): number {
+  return status === 401 && fault.code.includes('model_access_denied') ? 403 : status
 }
 
 /** The error of a connection that could not be made, or broke. */
@@ -62,12 +78,15 @@ function judge(status: number, fault: Fault): Verdict {
   if (quotaCodes.test(fault.code) || status === 402) {
     return { code: 'model_rate_limited', options: { retryable: false } }
   }
+  if (status === 400 && badKeyReason.test(fault.text)) return { code: 'model_auth_failed' }
   if (fault.status === undefined && status >= 500) return byCode(fault.code)
   return byStatus(status)
 }
 
 const contentCodes = /content_filter|content_policy|responsibleaipolicy|data_inspection_failed/
 const quotaCodes = /insufficient_quota|insufficient_balance|billing_hard_limit/
+/** Google says 400, and what it means deep within. In a text that is quoted there its quotes would be escaped. */
+const badKeyReason = /"reason":\s*"api_key_invalid"/
 const lengthCodes = /context_length_exceeded|context_window_exceeded|exceed_context_size/
 const lengthTexts =
   /maximum context length|context length|context window|context size|too many tokens|prompt is too long|input is too long/
