@@ -1,5 +1,7 @@
 import { onTestFinished, describe, expect, test } from 'vitest'
 import { createUpstreamServer, streamReply } from '../testing/upstream-server.ts'
+import { toKeys } from './providers.ts'
+import type { ProviderOptions } from './providers.ts'
 import { createModelRegistry } from './registry.ts'
 import type { ModelRegistryOptions } from './registry.ts'
 
@@ -72,8 +74,10 @@ describe('resolve', () => {
 
   test.each<[name: string, options: ModelRegistryOptions, advice: RegExp]>([
     ['openai/gpt-4o', {}, /OPENAI_API_KEY/],
-    ['anthropic/claude-x', { openai }, /anthropic\/… is not supported directly yet; set LLM_BASE_URL/],
-    ['google/gemini-x', { openai }, /google\/… is not supported directly yet; set LLM_BASE_URL/],
+    ['openai/gpt-4o', { providers: { openai: { maxConcurrent: 2 } } }, /OPENAI_API_KEY/],
+    ['anthropic/claude-x', { openai }, /ANTHROPIC_API_KEY, or LLM_BASE_URL/],
+    ['google/gemini-x', { openai }, /GOOGLE_GENERATIVE_AI_API_KEY, or LLM_BASE_URL/],
+    ['constructor/x', {}, /a provider named "constructor", or set LLM_BASE_URL/],
     ['llm/x', { openai }, /LLM_BASE_URL/],
     ['x', {}, /LLM_BASE_URL/],
     ['meta/llama-3', { providers: groq }, /a provider named "meta", or set LLM_BASE_URL/],
@@ -110,6 +114,129 @@ describe('resolve', () => {
   })
 })
 
+describe('what is known of a model', () => {
+  test.each<[name: string, window: number | undefined, accepts: string[] | undefined]>([
+    ['openai/gpt-4o-mini', 128_000, ['image', 'file']],
+    ['openai/gpt-5.2', 400_000, ['image', 'file']],
+    ['openai/gpt-5-chat-latest', 128_000, ['image', 'file']],
+    ['openai/gpt-3.5-turbo-0125', 16_385, []],
+    ['openai/gpt-4-turbo', 128_000, ['image']],
+    ['openai/o3', 200_000, ['image', 'file']],
+    ['openai/o3-mini', 200_000, []],
+    ['openai/o1-mini-2024', 128_000, []],
+    ['openai/davinci', undefined, undefined],
+    ['anthropic/claude-sonnet-4-5', 200_000, ['image', 'file']],
+    ['google/gemini-3-pro', 1_048_576, ['image', 'file']],
+    ['llm/gpt-4o', undefined, undefined],
+    ['gpt-4o', undefined, undefined],
+  ])('%s has a window of %s and takes %j', (name, window, accepts) => {
+    const key = { apiKey: 'k' }
+    const { resolve } = createModelRegistry({ llm, openai, anthropic: key, google: key })
+    const { contextWindow, accepts: taken } = resolve(name)
+    expect([contextWindow, taken]).toEqual([window, accepts])
+  })
+
+  test('is what the author says, field by field, and else what is built in', () => {
+    const { resolve } = createModelRegistry({
+      llm,
+      openai,
+      models: {
+        'openai/gpt-4o': { contextWindow: 1000 },
+        'openai/gpt-4o-mini': { accepts: [] },
+        'llm/qwen3:8b': { contextWindow: 40_960, accepts: ['image'] },
+      },
+    })
+    expect(resolve('openai/gpt-4o')).toMatchObject({ contextWindow: 1000, accepts: ['image', 'file'] })
+    expect(resolve('openai/gpt-4o-mini')).toMatchObject({ contextWindow: 128_000, accepts: [] })
+    for (const name of ['llm/qwen3:8b', 'qwen3:8b']) {
+      expect(resolve(name)).toMatchObject({ contextWindow: 40_960, accepts: ['image'] })
+    }
+  })
+
+  test('is the same with several keys and a cap', () => {
+    const several = { keys: ['a', 'b'].map((name) => ({ name, key: name })), maxConcurrent: 2 }
+    const { resolve } = createModelRegistry({ providers: { openai: several } })
+    expect(resolve('openai/gpt-4o')).toMatchObject({
+      provider: 'openai',
+      id: 'openai/gpt-4o',
+      contextWindow: 128_000,
+      accepts: ['image', 'file'],
+      enforcesOutputSchema: true,
+    })
+  })
+
+  test('holds answers to a schema at OpenAI only', () => {
+    const { resolve } = createModelRegistry({ llm, openai, providers: groq })
+    const enforcing = ['openai/gpt-4o', 'llm/gpt-4o', 'groq/llama'].map(
+      (name) => resolve(name).enforcesOutputSchema,
+    )
+    expect(enforcing).toEqual([true, undefined, undefined])
+  })
+
+  test('holds the prices that the author gave, and no others', () => {
+    const price = { input: 2, output: 8 }
+    const { priceOf } = createModelRegistry({
+      llm,
+      openai,
+      models: { 'openai/gpt-4o': { price }, 'llm/small': { price }, scripted: { price } },
+    })
+    expect(['openai/gpt-4o', 'llm/small', 'small', 'scripted'].map(priceOf)).toEqual(Array(4).fill(price))
+    expect(['openai/gpt-4o-mini', 'llm/large', 'nobody/x', '', 'constructor'].map(priceOf)).toEqual(
+      Array(5).fill(undefined),
+    )
+  })
+})
+
+describe('settings of a built-in provider', () => {
+  test('are what the author gives, and else those of the environment', async () => {
+    const seen = await ask('openai/x', (baseURL) => ({
+      openai: { apiKey: 'sk-environment', baseURL },
+      providers: { openai: { headers: { 'x-team': 'red' }, maxConcurrent: 1 } },
+    }))
+    expect(seen.key).toBe('Bearer sk-environment')
+    const replaced = await ask('openai/x', (baseURL) => ({
+      openai: { apiKey: 'sk-environment', baseURL },
+      providers: { openai: { keys: [{ name: 'own', key: 'sk-own' }] } },
+    }))
+    expect(replaced.key).toBe('Bearer sk-own')
+    const moved = await ask('llm/x', (baseURL) => ({ llm, providers: { llm: { baseURL } } }))
+    expect(moved.provider).toBe('llm')
+  })
+
+  test('make one without being told of it elsewhere', () => {
+    const keys = [{ name: 'own', key: 'k' }]
+    const registry = createModelRegistry({
+      providers: { google: { keys }, anthropic: { keys }, llm, openai: { baseURL: llm.baseURL } },
+    })
+    expect(registry.describe().providers).toEqual([
+      { name: 'openai', origin: 'http://127.0.0.1:1' },
+      { name: 'llm', origin: 'http://127.0.0.1:1' },
+      { name: 'anthropic', origin: 'https://api.anthropic.com' },
+      { name: 'google', origin: 'https://generativelanguage.googleapis.com' },
+    ])
+    expect(registry.resolve('google/gemini-x').provider).toBe('google')
+  })
+
+  test('leave its models to LLM_BASE_URL where there is no key', async () => {
+    const seen = await ask('anthropic/claude-x', (baseURL) => ({
+      llm: { baseURL },
+      providers: { anthropic: { maxConcurrent: 1 } },
+    }))
+    expect(seen).toMatchObject({ provider: 'llm', body: { model: 'anthropic/claude-x' } })
+  })
+})
+
+describe('keys in one text', () => {
+  test.each<[text: string, keys: string[]]>([
+    ['sk-1', ['openai#1=sk-1']],
+    ['sk-1, sk-2 ,sk-3', ['openai#1=sk-1', 'openai#2=sk-2', 'openai#3=sk-3']],
+    [' sk-1,,', ['openai#1=sk-1']],
+    ['', []],
+  ])('%j are %j', (text, keys) => {
+    expect(toKeys('openai', text).map(({ name, key }) => `${name}=${key}`)).toEqual(keys)
+  })
+})
+
 describe('a registry', () => {
   test('describes itself without keys, paths and credentials', () => {
     const registry = createModelRegistry({
@@ -135,6 +262,27 @@ describe('a registry', () => {
     expect(() => createModelRegistry({ llm: { baseURL: 'localhost:11434' } })).toThrow(
       expect.objectContaining({ code: 'model_not_configured' }),
     )
+  })
+
+  test('refuses a provider of a name of its own without a base URL', () => {
+    expect(() => createModelRegistry({ providers: { groq: { keys: groq.groq.keys } } })).toThrow(
+      expect.objectContaining({
+        code: 'model_not_configured',
+        message: expect.stringContaining('"groq" needs a baseURL') as string,
+      }),
+    )
+  })
+
+  test.each<[fault: RegExp, provider: ProviderOptions]>([
+    [/maxConcurrent must be/, { maxConcurrent: 0 }],
+    [/maxConcurrent must be/, { maxConcurrent: 1.5 }],
+    [/weight of key a must be/, { keys: [{ name: 'a', key: 'k', weight: 0 }] }],
+    [/weight of key a must be/, { keys: [{ name: 'a', key: 'k', weight: Number.NaN }] }],
+    [/the key b is empty/, { keys: ['a', 'b'].map((name) => ({ name, key: name === 'b' ? '' : 'k' })) }],
+    [/two keys have the same name/, { keys: ['k1', 'k2'].map((key) => ({ name: 'a', key })) }],
+  ])('refuses settings that make no sense: %s', (fault, provider) => {
+    const providers = { own: { baseURL: llm.baseURL, ...provider } }
+    expect(() => createModelRegistry({ providers })).toThrow(fault)
   })
 
   test('refuses a provider name that no model string can hold', () => {

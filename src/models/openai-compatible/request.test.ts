@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Item } from '../../items.ts'
+import type { ModelItem } from '../../items.ts'
 import type { ModelRequest } from '../model.ts'
 import { encodeRequest } from './request.ts'
 
@@ -8,22 +8,22 @@ function encode(request: Partial<ModelRequest>, provider = 'llm'): Record<string
   return JSON.parse(encodeRequest(whole, { provider, model: 'm' })) as Record<string, unknown>
 }
 
-const messagesOf = (...items: Item[]) => encode({ items }).messages
+const messagesOf = (...items: ModelItem[]) => encode({ items }).messages
 
-const text = (role: 'user' | 'assistant' | 'system', content: string): Item => ({
+const text = (role: 'user' | 'assistant' | 'system', content: string): ModelItem => ({
   type: 'message',
   id: 'item_1',
   role,
   content: [{ type: 'text', text: content }],
 })
-const call = (id: string, args = '{}'): Item => ({
+const call = (id: string, args = '{}'): ModelItem => ({
   type: 'tool_call',
   id: `item_${id}`,
   call_id: id,
   name: 'search',
   arguments: args,
 })
-const result = (id: string): Item => ({
+const result = (id: string): ModelItem => ({
   type: 'tool_result',
   id: `item_r${id}`,
   call_id: id,
@@ -84,7 +84,7 @@ describe('encodeRequest', () => {
   })
 
   test('leaves out reasoning and empty answers', () => {
-    const reasoning: Item = { type: 'reasoning', id: 'item_r', text: 'hm' }
+    const reasoning: ModelItem = { type: 'reasoning', id: 'item_r', text: 'hm' }
     expect(messagesOf(text('assistant', ''), reasoning, call('a'), result('a'))).toEqual([
       { role: 'assistant', content: null, tool_calls: [wireCall('a')] },
       { role: 'tool', tool_call_id: 'a', content: 'out a' },
@@ -107,7 +107,7 @@ describe('encodeRequest', () => {
   })
 
   test('sends images and files as parts', () => {
-    const item: Item = {
+    const item: ModelItem = {
       type: 'message',
       id: 'item_1',
       role: 'user',

@@ -1,5 +1,5 @@
 import { textOf } from '../../items.ts'
-import type { Item, MessageItem, Part, ToolCallItem } from '../../items.ts'
+import type { MessageItem, ModelItem, Part, ToolCallItem } from '../../items.ts'
 import type { ModelRequest, ModelSettings, ModelTool, ToolChoice } from '../model.ts'
 
 export interface EncodeOptions {
@@ -77,7 +77,7 @@ function encodeMessages(request: ModelRequest): Wire[] {
   return messages
 }
 
-function encodeItem(messages: Wire[], item: Item): void {
+function encodeItem(messages: Wire[], item: ModelItem): void {
   switch (item.type) {
     case 'message':
       return item.role === 'assistant' ? addAssistantText(messages, item) : addMessage(messages, item)
