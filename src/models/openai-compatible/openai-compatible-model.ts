@@ -1,8 +1,7 @@
-import { validateHeaderName, validateHeaderValue } from 'node:http'
 import type { Clock } from '../../clock.ts'
 import { systemClock } from '../../clock.ts'
-import { AppError } from '../../errors.ts'
 import type { InputKind, Model } from '../model.ts'
+import { checkHeader, secretsOf } from '../secrets.ts'
 import { createConnectionPool } from './connection-pool.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { ReplyStream } from './reply-stream.ts'
@@ -84,20 +83,4 @@ function encodeHeaders(options: OpenAICompatibleModelOptions): readonly string[]
   for (const [name, value] of Object.entries(options.headers ?? {})) headers.set(name.toLowerCase(), value)
   for (const [name, value] of headers) checkHeader(name, value)
   return [...headers].flat()
-}
-
-function checkHeader(name: string, value: string): void {
-  try {
-    validateHeaderName(name)
-    validateHeaderValue(name, value)
-  } catch (cause) {
-    const message = 'The key or a header of a model provider holds characters that cannot be sent.'
-    throw new AppError('model_not_configured', { message, cause })
-  }
-}
-
-/** What must not be seen in any error, even where a provider repeats it. */
-function secretsOf(options: OpenAICompatibleModelOptions): readonly string[] {
-  const values = [options.apiKey ?? '', ...Object.values(options.headers ?? {})]
-  return values.flatMap((value) => [value, value.replace(/^\w+ /, '')]).filter((value) => value.length >= 8)
 }

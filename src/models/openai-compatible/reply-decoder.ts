@@ -1,11 +1,11 @@
 import { AppError } from '../../errors.ts'
 import type { Usage } from '../../run-state.ts'
 import type { FinishReason, ModelPart, ModelReply } from '../model.ts'
-import { errorFromBody } from './provider-error.ts'
+import { errorFromBody } from '../provider-error.ts'
 import { TextFrame } from './text-frame.ts'
 import { ToolCallDecoder } from './tool-call-decoder.ts'
 import { decodeUsage } from './usage.ts'
-import { WholeCharacters } from './whole-characters.ts'
+import { WholeCharacters } from '../whole-characters.ts'
 
 /** What any server may have put into a chunk or a whole completion. Nothing is taken for granted. */
 interface WireChunk {

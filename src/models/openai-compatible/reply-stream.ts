@@ -3,7 +3,9 @@ import type { Clock } from '../../clock.ts'
 import { AppError } from '../../errors.ts'
 import type { ModelPart, ModelReply } from '../model.ts'
 import type { ConnectionPool, PendingPost, PostOptions, ResponseHandler } from './connection-pool.ts'
-import { errorFromNetwork, errorFromResponse } from './provider-error.ts'
+import { errorFromNetwork, errorFromResponse } from '../provider-error.ts'
+import { maxReplyBytes, maxReplyEvents } from '../reply-limits.ts'
+import { blotSecrets } from '../secrets.ts'
 import { ReplyDecoder } from './reply-decoder.ts'
 import { SseParser } from './sse-parser.ts'
 
@@ -18,12 +20,6 @@ export interface ReplyStreamOptions {
   secrets: readonly string[]
 }
 
-/**
- * A whole reply is far smaller. Beyond these the provider has gone mad. The events of a step must stay far below `attemptGap`:
- * another attempt's numbers begin there.
- */
-const maxReplyBytes = 32 * 1024 * 1024
-const maxReplyEvents = 2 ** 18
 const maxErrorBytes = 64 * 1024
 const errorBodyTimeoutMs = 5000
 
@@ -177,7 +173,7 @@ export class ReplyStream implements ResponseHandler {
     this.#forgetTimer()
     this.#parser.stop()
     this.#post?.destroy()
-    blot(error, this.#options.secrets)
+    blotSecrets(error, this.#options.secrets)
     this.#options.reject(error)
   }
 
@@ -204,16 +200,5 @@ export class ReplyStream implements ResponseHandler {
       } else
         this.#fail(new AppError('model_timeout', { cause: new Error(`silent for ${stallTimeoutMs} ms`) }))
     })
-  }
-}
-
-/** Providers repeat the key they refuse; what they said is kept as the cause, without it. */
-function blot(error: unknown, secrets: readonly string[]): void {
-  if (!AppError.is(error) || !(error.cause instanceof Error)) return
-  const { cause } = error
-  for (const secret of secrets) {
-    if (!cause.message.includes(secret)) continue
-    cause.message = cause.message.replaceAll(secret, '[secret]')
-    cause.stack = cause.stack?.replaceAll(secret, '[secret]')
   }
 }

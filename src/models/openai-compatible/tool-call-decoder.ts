@@ -1,6 +1,7 @@
 import { AppError } from '../../errors.ts'
 import type { ModelPart } from '../model.ts'
-import { WholeCharacters } from './whole-characters.ts'
+import { maxReplyCalls } from '../reply-limits.ts'
+import { WholeCharacters } from '../whole-characters.ts'
 
 /**
  * Puts the tool calls of one reply together from what servers send: one call over many deltas, several interleaved by
@@ -24,7 +25,7 @@ export class ToolCallDecoder {
 
   /** The `tool_calls` of a delta or of a whole message. */
   push(entries: readonly unknown[]): void {
-    if (entries.length > maxCalls) throw tooMany()
+    if (entries.length > maxReplyCalls) throw tooMany()
     for (let i = 0; i < entries.length; i++) {
       const entry = readEntry(entries[i])
       if (entry) this.#add(this.#callOf(entry, i, entries.length), entry)
@@ -65,7 +66,7 @@ export class ToolCallDecoder {
   }
 
   #open(index: number | undefined): PendingCall {
-    if (this.#calls.length === maxCalls) throw tooMany()
+    if (this.#calls.length === maxReplyCalls) throw tooMany()
     const call: PendingCall = {
       index: this.#calls.length,
       id: '',
@@ -106,12 +107,9 @@ export class ToolCallDecoder {
   }
 }
 
-/** No model asks for so many at once: each becomes an item, an event and a tool that runs. */
-const maxCalls = 256
-
 function tooMany(): AppError {
   return new AppError('model_bad_response', {
-    cause: new Error(`more than ${maxCalls} tool calls in a reply`),
+    cause: new Error(`more than ${maxReplyCalls} tool calls in a reply`),
   })
 }
 

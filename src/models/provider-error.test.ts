@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { ErrorCode } from '../../errors.ts'
+import type { ErrorCode } from '../errors.ts'
 import { errorFromResponse, readRetryAfter } from './provider-error.ts'
 
 const now = Date.UTC(2026, 0, 1)
@@ -54,6 +54,32 @@ const cases: [status: number, body: unknown, code: ErrorCode, retryable: boolean
   [400, [error({ status: 'INVALID_ARGUMENT', code: 400 })], 'model_refused', false],
   [
     400,
+    error({
+      message: 'The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).',
+    }),
+    'context_length_exceeded',
+    false,
+  ],
+  [
+    400,
+    error({
+      type: 'invalid_request_error',
+      message: 'input length and `max_tokens` exceed context limit: 1 + 2 > 2',
+    }),
+    'context_length_exceeded',
+    false,
+  ],
+  [
+    400,
+    error({
+      type: 'invalid_request_error',
+      message: 'Your credit balance is too low to access the Anthropic API.',
+    }),
+    'model_rate_limited',
+    false,
+  ],
+  [
+    400,
     error({ code: 400, status: 'INVALID_ARGUMENT', details: [{ reason: 'API_KEY_INVALID' }] }),
     'model_auth_failed',
     false,
@@ -75,6 +101,8 @@ describe('errorFromResponse', () => {
   test('tells when to try again', () => {
     expect(errorOf(429, '', { 'retry-after': '2' }).retryAfterMs).toBe(2000)
     expect(errorOf(503, '').retryAfterMs).toBeUndefined()
+    const details = [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '31.5s' }]
+    expect(errorOf(429, error({ details })).retryAfterMs).toBe(31_500)
   })
 })
 

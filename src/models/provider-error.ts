@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { AppError } from '../../errors.ts'
-import type { AppErrorOptions, ErrorCode } from '../../errors.ts'
+import { AppError } from '../errors.ts'
+import type { AppErrorOptions, ErrorCode } from '../errors.ts'
 
 /** How much of what a provider said is kept for the log. */
 const keptChars = 2048
@@ -21,7 +21,7 @@ export function errorFromResponse(response: FailedResponse): AppError {
   const verdict = judge(status, fault)
   return new AppError(verdict.code, {
     ...verdict.options,
-    retryAfterMs: readRetryAfter(response.headers, response.now),
+    retryAfterMs: readRetryAfter(response.headers, response.now) ?? readRetryDelay(body),
     cause: new ProviderFailure(`status ${status}: ${body.slice(0, keptChars)}`, statusOf(status, fault)),
   })
 }
@@ -75,7 +75,7 @@ interface Verdict {
 function judge(status: number, fault: Fault): Verdict {
   if (isTooLong(status, fault)) return { code: 'context_length_exceeded' }
   if (contentCodes.test(fault.code)) return { code: 'content_filter' }
-  if (quotaCodes.test(fault.code) || status === 402) {
+  if (quotaCodes.test(fault.code) || status === 402 || (status === 400 && quotaTexts.test(fault.text))) {
     return { code: 'model_rate_limited', options: { retryable: false } }
   }
   if (status === 400 && badKeyReason.test(fault.text)) return { code: 'model_auth_failed' }
@@ -84,12 +84,13 @@ function judge(status: number, fault: Fault): Verdict {
 }
 
 const contentCodes = /content_filter|content_policy|responsibleaipolicy|data_inspection_failed/
-const quotaCodes = /insufficient_quota|insufficient_balance|billing_hard_limit/
-/** Google says 400, and what it means deep within. In a text that is quoted there its quotes would be escaped. */
+const quotaCodes = /insufficient_quota|insufficient_balance|billing_hard_limit|billing_error/
+/** Anthropic and Google say 400, and what it means within. In a text that is quoted there its quotes would be escaped. */
+const quotaTexts = /"message":\s*"your credit balance is too low/
 const badKeyReason = /"reason":\s*"api_key_invalid"/
 const lengthCodes = /context_length_exceeded|context_window_exceeded|exceed_context_size/
 const lengthTexts =
-  /maximum context length|context length|context window|context size|too many tokens|prompt is too long|input is too long/
+  /maximum context length|context length|context window|context size|context limit|too many tokens|prompt is too long|input is too long|input token count/
 
 function isTooLong(status: number, fault: Fault): boolean {
   if (lengthCodes.test(fault.code)) return true
@@ -146,6 +147,12 @@ export function readRetryAfter(headers: IncomingHttpHeaders, now: number): numbe
   // Every form of an HTTP date begins with a weekday; Date.parse alone takes nearly anything for a date.
   const date = header !== undefined && /^[A-Z][a-z]{2}/.test(header) ? Date.parse(header) : Number.NaN
   return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+}
+
+/** Google says it in the body, as a `RetryInfo` (google.rpc): `"retryDelay": "31s"`. */
+function readRetryDelay(body: string): number | undefined {
+  const seconds = /"retryDelay":\s*"(\d+(?:\.\d+)?)s"/.exec(body)?.[1]
+  return seconds === undefined ? undefined : Math.round(Number(seconds) * 1000)
 }
 
 function toNumber(header: string | string[] | undefined): number | undefined {

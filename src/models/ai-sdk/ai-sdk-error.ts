@@ -1,0 +1,76 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { AppError } from '../../errors.ts'
+import type { ErrorCode } from '../../errors.ts'
+import { errorFromBody, errorFromNetwork, errorFromResponse } from '../provider-error.ts'
+
+/** How much of an unknown error is kept for the log. */
+const keptChars = 2048
+
+/** What a package of the AI SDK may say of a failure. Read by its fields: versions of the classes differ, and models are wrapped. */
+interface Failure {
+  name?: unknown
+  message?: unknown
+  code?: unknown
+  cause?: unknown
+  statusCode?: unknown
+  responseHeaders?: unknown
+  responseBody?: unknown
+  data?: unknown
+}
+
+/**
+ * The coded error of anything that a language model threw, rejected with or sent as a part of its stream. Nothing of what it
+ * said is in the message; nothing of the request is in the cause.
+ */
+export function toModelError(error: unknown, now: number): AppError {
+  if (AppError.is(error)) return error
+  if (typeof error !== 'object' || error === null) return errorFromBody(error)
+  const failure: Failure = error
+  const { statusCode } = failure
+  const named = byName[String(failure.name)]
+  if (named && typeof statusCode !== 'number') return new AppError(named, { cause: causeOf(failure) })
+  if (typeof statusCode === 'number') return fromStatus(failure, { status: statusCode, now })
+  if (error instanceof Error) return errorFromNetwork(causeOf(failure))
+  return errorFromBody('data' in error ? error.data : error)
+}
+
+/** An answer that was no stream, or an error within one that has a status all the same. */
+function fromStatus(failure: Failure, { status, now }: { status: number; now: number }): AppError {
+  // It answered, but not in a way that the package understands.
+  if (status >= 200 && status < 300) return new AppError('model_bad_response', { cause: causeOf(failure) })
+  const { responseHeaders, responseBody, data, message } = failure
+  // Names and values, in lower case, as `fetch` gives them.
+  const headers = (responseHeaders ?? {}) as IncomingHttpHeaders
+  const said = typeof responseBody === 'string' && responseBody !== '' ? responseBody : undefined
+  const body = said ?? (data === undefined ? String(message) : JSON.stringify(data))
+  return errorFromResponse({ status, headers, body, now })
+}
+
+const byName: Readonly<Record<string, ErrorCode | undefined>> = {
+  __proto__: null as never,
+  AI_LoadAPIKeyError: 'model_not_configured',
+  AI_LoadSettingError: 'model_not_configured',
+  AI_NoSuchModelError: 'model_not_configured',
+  AI_UnsupportedFunctionalityError: 'model_refused',
+  AI_InvalidPromptError: 'model_refused',
+  AI_InvalidArgumentError: 'model_refused',
+  AI_TypeValidationError: 'model_bad_response',
+  AI_JSONParseError: 'model_bad_response',
+  AI_InvalidResponseDataError: 'model_bad_response',
+  AI_EmptyResponseBodyError: 'model_bad_response',
+  AI_NoContentGeneratedError: 'model_bad_response',
+  TimeoutError: 'model_timeout',
+}
+
+/** Names and messages of an error and of those behind it. The errors of the AI SDK hold whole requests: they go no further. */
+function causeOf(failure: Failure): Error {
+  const said: string[] = []
+  let one: unknown = failure
+  for (let depth = 0; depth < 4 && typeof one === 'object' && one !== null; depth++) {
+    const { name, message, code, cause }: Failure = one
+    const label = typeof code === 'string' ? `${String(name)} ${code}` : String(name)
+    said.push(`${label}: ${String(message).slice(0, keptChars)}`)
+    one = cause
+  }
+  return new Error(said.join(' ← '))
+}

@@ -1,0 +1,35 @@
+import { validateHeaderName, validateHeaderValue } from 'node:http'
+import { AppError } from '../errors.ts'
+
+interface Access {
+  apiKey?: string
+  headers?: Record<string, string>
+}
+
+/** What must not be seen in any error, even where a provider repeats it. */
+export function secretsOf({ apiKey = '', headers = {} }: Access): readonly string[] {
+  const values = [apiKey, ...Object.values(headers)]
+  return values.flatMap((value) => [value, value.replace(/^\w+ /, '')]).filter((value) => value.length >= 8)
+}
+
+/** Providers repeat the key they refuse; what they said is kept as the cause, without it. */
+export function blotSecrets(error: unknown, secrets: readonly string[]): void {
+  if (!AppError.is(error) || !(error.cause instanceof Error)) return
+  const { cause } = error
+  for (const secret of secrets) {
+    if (!cause.message.includes(secret)) continue
+    cause.message = cause.message.replaceAll(secret, '[secret]')
+    cause.stack = cause.stack?.replaceAll(secret, '[secret]')
+  }
+}
+
+/** Throws `model_not_configured` where HTTP cannot carry the header. The message holds nothing of it. */
+export function checkHeader(name: string, value: string): void {
+  try {
+    validateHeaderName(name)
+    validateHeaderValue(name, value)
+  } catch (cause) {
+    const message = 'The key or a header of a model provider holds characters that cannot be sent.'
+    throw new AppError('model_not_configured', { message, cause })
+  }
+}
