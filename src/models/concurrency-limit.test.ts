@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createConcurrencyLimit } from './concurrency-limit.ts'
@@ -94,6 +95,21 @@ describe('a concurrency limit', () => {
     }
     // Both sides of the moment were seen.
     expect(new Set(runs).size).toBe(2)
+  })
+
+  test('leaves nothing behind at a signal, neither of who got in nor of who gave up', async () => {
+    const limit = createConcurrencyLimit(1)
+    const [first, second] = [0, 1].map(createTask)
+    const { signal } = new AbortController()
+    const quitter = new AbortController()
+    const calls = [first, second].map((task) => limit.run(task!.run, { signal }))
+    const given = limit.run(createTask(2).run, { signal: quitter.signal })
+    quitter.abort(new Error('gone'))
+    await expect(given).rejects.toThrow('gone')
+    first!.end()
+    second!.end()
+    await Promise.all(calls)
+    expect([signal, quitter.signal].map((one) => getEventListeners(one, 'abort').length)).toEqual([0, 0])
   })
 
   test('does not let in who has given up before', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { createLogCapture } from '../../test/agent/log-capture.ts'
 import { AppError } from '../errors.ts'
 import type { AppErrorOptions, ErrorCode } from '../errors.ts'
+import { silentLogger } from '../logger.ts'
 import { createFakeClock } from '../testing/fake-clock.ts'
 import { createKeyRing } from './key-ring.ts'
 import type { ModelKeys, ProviderKey } from './key-ring.ts'
@@ -11,15 +11,19 @@ const b: ProviderKey = { name: 'b', key: 'secret-b' }
 
 function setUp(keys: ProviderKey[] = [a, b]) {
   const clock = createFakeClock()
-  const log = createLogCapture()
+  const warnings: { fields: Record<string, unknown>; message: string }[] = []
+  const logger = {
+    ...silentLogger,
+    warn: (fields: Record<string, unknown>, message: string) => void warnings.push({ fields, message }),
+  }
   let number = 0
-  const ring = createKeyRing({ provider: 'test', keys, clock, logger: log.logger, random: () => number })
+  const ring = createKeyRing({ provider: 'test', keys, clock, logger, random: () => number })
   /** What is picked when chance says this. */
   const pickAt = (at: number, of: ModelKeys, except: ProviderKey[] = []) => {
     number = at
     return of.pick(new Set(except)).name
   }
-  return { clock, log, ring, model: ring.forModel('test/one'), pickAt }
+  return { clock, warnings, ring, model: ring.forModel('test/one'), pickAt }
 }
 
 function failure(code: ErrorCode, options: AppErrorOptions & { status?: number } = {}): AppError {
@@ -61,13 +65,12 @@ describe('a key is picked', () => {
   test('as often as its weight says', () => {
     let state = 7
     const random = () => (state = (state * 16_807) % 2_147_483_647) / 2_147_483_647
-    const { logger } = createLogCapture()
     const keys = [a, { ...b, weight: 0.5 }, { name: 'c', key: 'secret-c', weight: 2.5 }]
     const model = createKeyRing({
       provider: 'test',
       keys,
       clock: createFakeClock(),
-      logger,
+      logger: silentLogger,
       random,
     }).forModel('m')
     const counts: Record<string, number> = { a: 0, b: 0, c: 0 }
@@ -128,9 +131,9 @@ describe('a key rests', () => {
     'context_length_exceeded',
     'internal',
   ])('not after %s', (code) => {
-    const { model, pickAt, log } = setUp()
+    const { model, pickAt, warnings } = setUp()
     expect(model.rest(a, failure(code))).toBe(false)
-    expect([pickAt(0, model), log.lines()]).toEqual(['a', []])
+    expect([pickAt(0, model), warnings]).toEqual(['a', []])
   })
 })
 
@@ -170,26 +173,23 @@ describe('when all keys rest', () => {
 
 describe('the log', () => {
   test('names provider, key and code, and never the key or the words of the provider', () => {
-    const { model, log } = setUp()
+    const { model, warnings } = setUp()
     model.rest(a, refused)
     model.rest(b, limited)
-    expect(log.lines().map(({ level, fields }) => [level, fields])).toEqual([
-      ['warn', { provider: 'test', key: 'a', code: 'model_auth_failed', rest_ms: 300_000 }],
-      [
-        'warn',
-        { provider: 'test', key: 'b', code: 'model_rate_limited', rest_ms: 30_000, model: 'test/one' },
-      ],
+    expect(warnings.map(({ fields }) => fields)).toEqual([
+      { provider: 'test', key: 'a', code: 'model_auth_failed', rest_ms: 300_000 },
+      { provider: 'test', key: 'b', code: 'model_rate_limited', rest_ms: 30_000, model: 'test/one' },
     ])
-    expect(log.text()).not.toContain('secret')
+    expect(JSON.stringify(warnings)).not.toContain('secret')
   })
 
   test('says it once for calls that fail together, and again after a rest', async () => {
-    const { model, log, clock } = setUp()
+    const { model, warnings, clock } = setUp()
     model.rest(a, refused)
     model.rest(a, refused)
-    expect(log.lines()).toHaveLength(1)
+    expect(warnings).toHaveLength(1)
     await clock.advance(300_000)
     model.rest(a, refused)
-    expect(log.lines()).toHaveLength(2)
+    expect(warnings).toHaveLength(2)
   })
 })

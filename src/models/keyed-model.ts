@@ -30,7 +30,7 @@ export function createKeyedModel({ keys, create }: KeyedModelOptions): Model {
         try {
           return await (models.get(key) ?? first).stream(request, { emit: noting, signal })
         } catch (error) {
-          if (signal.aborted || !AppError.is(error) || !keys.rest(key, error) || began) throw error
+          if (!AppError.is(error) || !keys.rest(key, error) || began) throw error
           tried.add(key)
         }
       }

@@ -192,6 +192,14 @@ describe('when all keys rest', () => {
   })
 })
 
+test('keys that may be asked again at once are asked once each in a call', async () => {
+  const { ask, answers, upstream } = await setUp()
+  const again = errorReply(429, 'now', { headers: { 'retry-after': '0' } })
+  Object.assign(answers, { first: again, second: again })
+  await expect(ask()).rejects.toMatchObject({ code: 'model_rate_limited', retryAfterMs: 0 })
+  expect(upstream.requests).toHaveLength(2)
+})
+
 describe('other failures', () => {
   test('are the caller’s at once: another key would not help', async () => {
     const { ask, answers, upstream, log } = await setUp()
