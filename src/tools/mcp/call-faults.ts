@@ -1,0 +1,44 @@
+/*
+ * How a call can fail before the server has answered it. A refusal of the server is an answer.
+ */
+
+/** The connection ended under the call. */
+export class CallCut extends Error {
+  /** The server cannot have begun: repeating is safe whatever the tool does. */
+  readonly untouched: boolean
+
+  constructor(options: { untouched: boolean; cause?: unknown }) {
+    super('The connection to the server was lost.', { cause: options.cause })
+    this.name = 'CallCut'
+    this.untouched = options.untouched
+  }
+}
+
+/** Nothing came for too long. */
+export class CallTimeout extends Error {
+  readonly seconds: number
+
+  constructor(ms: number) {
+    super('The server did not answer in time.')
+    this.name = 'CallTimeout'
+    this.seconds = ms / 1000
+  }
+}
+
+/** There is an answer, but it cannot be used. What the call did is done. */
+export class UnreadableAnswer extends Error {
+  constructor(cause: unknown) {
+    super('The answer of the server cannot be read.', { cause })
+    this.name = 'UnreadableAnswer'
+  }
+}
+
+/** The server is away, and did not come back while the call waited. */
+export class ServerAway extends Error {
+  constructor(serverName: string) {
+    super(
+      `The server of this tool (${serverName}) cannot be reached now. The call was not made. Try again later.`,
+    )
+    this.name = 'ServerAway'
+  }
+}

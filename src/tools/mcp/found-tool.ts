@@ -1,0 +1,114 @@
+import { z } from 'zod'
+import type { Tool as ListedTool } from '@modelcontextprotocol/client'
+import type { AnyTool, JsonSchema, ToolContext, ToolEffect } from '../../agent/definitions.ts'
+import { tool, type ToolOptions } from '../../agent/tool.ts'
+import type { Clock } from '../../clock.ts'
+import { AppError } from '../../errors.ts'
+import { ActiveCall } from './active-call.ts'
+import { CallCut, CallTimeout, ServerAway, UnreadableAnswer } from './call-faults.ts'
+import type { McpSettings } from './options.ts'
+import { toOutput } from './result.ts'
+import type { ServerLink } from './server-link.ts'
+
+export interface FoundToolOptions {
+  listed: ListedTool
+  /** As the model calls it. */
+  name: string
+  settings: McpSettings
+  link: ServerLink
+  clock: Clock
+}
+
+/** How often a call may be silent for `timeoutMs` before progress does not help any more. */
+const totalFactor = 10
+
+/** A tool of the server as one of ours. Inert until it is called. */
+export function foundTool(found: FoundToolOptions): AnyTool {
+  const { listed, settings, name } = found
+  const { timeoutMs, connectTimeoutMs, approval } = settings
+  const options: ToolOptions<JsonSchema> = {
+    name,
+    description: listed.description ?? listed.title ?? listed.annotations?.title ?? '',
+    effect: effectOf(found),
+    // Our own limits end a call first, and know more about how it ended.
+    timeoutMs: totalFactor * timeoutMs + 2 * connectTimeoutMs,
+    execute: (input, context) => execute(found, { input, context }),
+    ...(typeof approval === 'function'
+      ? { approval: (input: Record<string, unknown>) => approval(listed.name, input) }
+      : { approval: approval ?? 'never' }),
+  }
+  return Object.freeze({ ...tool({ ...options, input: checkOf(listed) }), parameters: listed.inputSchema })
+}
+
+function effectOf({ listed, settings }: FoundToolOptions): ToolEffect {
+  const chosen =
+    settings.effect && Object.hasOwn(settings.effect, listed.name) ? settings.effect[listed.name] : undefined
+  if (chosen) return chosen
+  if (listed.annotations?.readOnlyHint) return 'read'
+  return listed.annotations?.idempotentHint ? 'idempotent' : 'write'
+}
+
+/** What arguments are checked against before they are sent: the schema where it can be read, else only that they are an object. */
+function checkOf({ inputSchema }: ListedTool): z.ZodType<Record<string, unknown>> {
+  const anyObject = z.record(z.string(), z.unknown())
+  try {
+    // It is JSON from a wire, and what is no JSON Schema throws here.
+    const schema = z.fromJSONSchema(inputSchema as Parameters<typeof z.fromJSONSchema>[0])
+    // The server gets what the model wrote: its own defaults are its own affair.
+    return anyObject.superRefine((input, context) => {
+      for (const { message, path } of schema.safeParse(input).error?.issues ?? []) {
+        context.addIssue({ code: 'custom', message, path: [...path] })
+      }
+    })
+  } catch {
+    // A keyword that has no counterpart. The server checks its arguments itself.
+    return anyObject
+  }
+}
+
+interface Execution {
+  input: Record<string, unknown>
+  context: ToolContext
+}
+
+async function execute(found: FoundToolOptions, { input, context }: Execution): Promise<unknown> {
+  const { listed, settings, link, clock } = found
+  const deadline = clock.monotonic() + totalFactor * settings.timeoutMs
+  for (let isAgain = false; ; isAgain = true) {
+    const connection = await link.connection(context.signal)
+    const totalMs = Math.max(1, deadline - clock.monotonic())
+    const call = new ActiveCall({ toolName: listed.name, context, clock, totalMs })
+    try {
+      return toOutput(await connection.call({ call, tool: listed, input }))
+    } catch (error) {
+      context.signal.throwIfAborted()
+      if (!(error instanceof CallCut)) throw forModel(found, error)
+      const mayRepeat = error.untouched || effectOf(found) !== 'write'
+      if (isAgain || !mayRepeat) throw forModel(found, error)
+    }
+  }
+}
+
+/** A fault in words the model can act on. A write whose end nobody saw must not be repeated by it. */
+function forModel(found: FoundToolOptions, fault: unknown): unknown {
+  const isWrite = effectOf(found) === 'write'
+  if (fault instanceof CallCut) {
+    if (fault.untouched) return new ServerAway(found.settings.name)
+    return isWrite ? unknownOutcome('The connection to the server was lost.', fault) : lost(fault)
+  }
+  if (fault instanceof CallTimeout) {
+    const message = `No answer within ${fault.seconds} s.`
+    return isWrite ? unknownOutcome(message, fault) : new AppError('tool_timeout', { message, cause: fault })
+  }
+  if (fault instanceof UnreadableAnswer && isWrite) return unknownOutcome(fault.message, fault)
+  return fault
+}
+
+function lost(cause: CallCut): Error {
+  return new Error('The connection to the server was lost twice. Try again later.', { cause })
+}
+
+function unknownOutcome(what: string, cause: Error): AppError {
+  const message = `${what} Whether the call took effect is not known: do not repeat it before you have checked.`
+  return new AppError('outcome_unknown', { message, cause })
+}

@@ -1,0 +1,97 @@
+import type { Tool as ListedTool } from '@modelcontextprotocol/client'
+import type { AnyTool, OpenToolSource, ToolSource } from '../../agent/definitions.ts'
+import type { Clock } from '../../clock.ts'
+import type { Logger } from '../../logger.ts'
+import { foundTool } from './found-tool.ts'
+import { readOptions, type McpSettings, type McpToolsOptions } from './options.ts'
+import { ServerLink } from './server-link.ts'
+import { toToolNames } from './tool-names.ts'
+
+/**
+ * The tools of an MCP server, over Streamable HTTP or the standard streams of a program; protocol revisions 2026-07-28 and
+ * 2025-11-25. Connects when the agent is served, and again whenever the server comes back. Throws a `DefinitionError` on
+ * what is not one of its options.
+ *
+ * @example
+ * agent({ name: 'clerk', tools: [mcpTools({ name: 'files', command: 'npx', args: ['-y', 'some-files-server', './data'] })] })
+ */
+export function mcpTools(options: McpToolsOptions): ToolSource {
+  const settings = readOptions(options)
+  return Object.freeze({
+    kind: 'tool-source',
+    name: settings.name,
+    open: ({ logger, clock }) => openSource({ settings, logger, clock }),
+  } satisfies ToolSource)
+}
+
+function openSource(options: { settings: McpSettings; logger: Logger; clock: Clock }): OpenToolSource {
+  const { settings, logger, clock } = options
+  let tools: readonly AnyTool[] = []
+  const link: ServerLink = new ServerLink({
+    settings,
+    logger,
+    clock,
+    onTools: (listed) => {
+      tools = toTools({ listed, settings, logger, clock, link })
+    },
+  })
+  return {
+    async tools(signal) {
+      await link.listed(signal)
+      return tools
+    },
+    close: () => link.close(),
+  }
+}
+
+function toTools(options: {
+  listed: readonly ListedTool[]
+  settings: McpSettings
+  logger: Logger
+  clock: Clock
+  link: ServerLink
+}): readonly AnyTool[] {
+  const { listed, settings, logger, clock, link } = options
+  const chosen = [...new Map(listed.map((tool) => [tool.name, tool])).values()].filter((tool) =>
+    isChosen(settings.tools, tool),
+  )
+  warnOfUnknown(options)
+  const names = toToolNames(
+    settings.prefix,
+    chosen.map(({ name }) => name),
+  )
+  return chosen.flatMap((tool) => {
+    const name = names.get(tool.name)
+    if (name === undefined) return []
+    try {
+      return [foundTool({ listed: tool, name, settings, link, clock })]
+    } catch (error) {
+      // One that makes no sense must not cost the others.
+      const reason = error instanceof Error ? error.message : String(error)
+      logger.warn(
+        { server: settings.name, tool: tool.name, reason },
+        'a tool of an mcp server cannot be used',
+      )
+      return []
+    }
+  })
+}
+
+function isChosen(filter: McpToolsOptions['tools'], tool: ListedTool): boolean {
+  // It can only be called as a task, which we do not speak.
+  if (tool.execution?.taskSupport === 'required') return false
+  if (filter === undefined) return true
+  return typeof filter === 'function' ? filter(tool) : filter.includes(tool.name)
+}
+
+function warnOfUnknown(options: {
+  listed: readonly ListedTool[]
+  settings: McpSettings
+  logger: Logger
+}): void {
+  const { listed, settings, logger } = options
+  if (!Array.isArray(settings.tools)) return
+  const known = new Set(listed.map(({ name }) => name))
+  const missing = settings.tools.filter((name: string) => !known.has(name))
+  if (missing.length > 0) logger.warn({ server: settings.name, missing }, 'an mcp server has no such tools')
+}

@@ -1,0 +1,151 @@
+import { z } from 'zod'
+import { DefinitionError } from '../../agent/parse-definition.ts'
+import type { ToolEffect } from '../../agent/definitions.ts'
+
+/** A tool as an MCP server lists it. Everything in it is the server's word, not a fact. */
+export interface McpTool {
+  name: string
+  title?: string
+  description?: string
+  /** JSON Schema of an object. */
+  inputSchema: Record<string, unknown>
+  annotations?: {
+    title?: string
+    readOnlyHint?: boolean
+    destructiveHint?: boolean
+    idempotentHint?: boolean
+    openWorldHint?: boolean
+  }
+}
+
+/** Where the server is: exactly one of `url` and `command`. */
+export interface McpToolsOptions {
+  /** For people, and for the default prefix: `files`. */
+  name: string
+  /** Streamable HTTP, such as `https://example.com/mcp`. */
+  url?: string | URL
+  /** Sent with every request to `url`, and nowhere else. Never logged. */
+  headers?: Record<string, string>
+  /** A program that speaks MCP on its standard input and output. */
+  command?: string
+  args?: readonly string[]
+  /** Beside these the program sees `HOME`, `LOGNAME`, `PATH`, `SHELL`, `TERM` and `USER`, and nothing else of ours. */
+  env?: Record<string, string>
+  cwd?: string
+  /** Before the names of its tools, as the model sees them. Default: the name and `_`. */
+  prefix?: string
+  /** Which of its tools are taken, by the server's names. Default: all. */
+  tools?: readonly string[] | ((tool: McpTool) => boolean)
+  /** Default `never`. The function gets the server's name of the tool. */
+  approval?:
+    'never' | 'required' | ((toolName: string, input: Record<string, unknown>) => boolean | Promise<boolean>)
+  /** By the server's name of the tool. Default: what its annotations say, else `write`. */
+  effect?: Record<string, ToolEffect>
+  /** How long a call may be silent; progress starts it anew, up to ten times as long in all. Default 60,000. */
+  timeoutMs?: number
+  /** How long a run waits for the first list of tools, and a call for a server that is away. Default 10,000. */
+  connectTimeoutMs?: number
+}
+
+/** The same with every default filled in. */
+export interface McpSettings extends Omit<McpToolsOptions, 'url' | 'command'> {
+  readonly target: HttpTarget | ProgramTarget
+  readonly prefix: string
+  readonly timeoutMs: number
+  readonly connectTimeoutMs: number
+}
+
+export interface HttpTarget {
+  readonly kind: 'http'
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+}
+
+export interface ProgramTarget {
+  readonly kind: 'program'
+  readonly command: string
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string | undefined
+}
+
+const functionSchema = z.custom((value) => typeof value === 'function', 'must be a function')
+const texts = z.record(z.string(), z.string())
+/** Ten times as long must still fit into one of Node's timers. */
+const limitMs = z.int().positive().max(100_000_000)
+
+const optionsSchema = z
+  .strictObject({
+    name: z.string().min(1).max(64),
+    url: z
+      .union([z.string(), z.instanceof(URL)])
+      .refine((url) => /^https?:$/.test(URL.parse(url)?.protocol ?? ''), 'must be an http or https URL')
+      .optional(),
+    headers: texts.optional(),
+    command: z.string().min(1).optional(),
+    args: z.array(z.string()).optional(),
+    env: texts.optional(),
+    cwd: z.string().min(1).optional(),
+    prefix: z.string().max(32).optional(),
+    tools: z.union([z.array(z.string()), functionSchema]).optional(),
+    approval: z.union([z.enum(['never', 'required']), functionSchema]).optional(),
+    effect: z.record(z.string(), z.enum(['read', 'idempotent', 'write'])).optional(),
+    timeoutMs: limitMs.optional(),
+    connectTimeoutMs: limitMs.optional(),
+  })
+  .refine(
+    ({ url, command }) => (url === undefined) !== (command === undefined),
+    'exactly one of url and command',
+  )
+  .refine(({ url, headers }) => url !== undefined || headers === undefined, {
+    path: ['headers'],
+    message: 'only with url',
+  })
+  .refine(
+    ({ command, args, env, cwd }) =>
+      command !== undefined || (args === undefined && env === undefined && cwd === undefined),
+    'args, env and cwd only with command',
+  )
+
+/** Throws a `DefinitionError` that names every fault, and never a value: headers and env hold secrets. */
+export function readOptions(options: McpToolsOptions): McpSettings {
+  const result = optionsSchema.safeParse(options)
+  if (!result.success) {
+    const faults = result.error.issues.map(({ path, message }) =>
+      path.length > 0 ? `${path.join('.')}: ${message}` : message,
+    )
+    throw new DefinitionError(`mcpTools ${String(options?.name ?? '')}: ${faults.join('; ')}`)
+  }
+  const { url: _url, command: _command, ...rest } = options
+  return {
+    ...rest,
+    target: toTarget(options),
+    prefix: options.prefix ?? `${options.name}_`,
+    timeoutMs: options.timeoutMs ?? 60_000,
+    connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+  }
+}
+
+function toTarget({ url, headers, command, args, env, cwd }: McpToolsOptions): McpSettings['target'] {
+  if (url !== undefined) return { kind: 'http', url: new URL(url), headers: { ...headers } }
+  return { kind: 'program', command: command ?? '', args: [...(args ?? [])], env: { ...env }, cwd }
+}
+
+/** What a log or a model must not see of the settings. Short values would blot out ordinary words. */
+export function secretsOf({ target }: McpSettings): string[] {
+  const values =
+    target.kind === 'program'
+      ? Object.values(target.env)
+      : [
+          ...Object.values(target.headers).flatMap((value) => [value, value.replace(/^\S+ /, '')]),
+          ...target.url.searchParams.values(),
+          target.url.username,
+          target.url.password,
+        ]
+  // The longest first: one may hold another.
+  return [...new Set(values)].filter(({ length }) => length >= 8).toSorted((a, b) => b.length - a.length)
+}
+
+export function redact(text: string, secrets: readonly string[]): string {
+  return secrets.reduce((clean, secret) => clean.replaceAll(secret, '[redacted]'), text)
+}
