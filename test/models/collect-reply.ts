@@ -15,6 +15,8 @@ export function joinParts(parts: readonly ModelPart[], reply: ModelReply): Decod
     if (part.type === 'text') decoded.text += whole(part.delta)
     else if (part.type === 'reasoning') decoded.reasoning += whole(part.delta)
     else if (part.type === 'tool_call') {
+      // Again: what was known only at its end.
+      if (part.providerData && part.index < decoded.calls.length) continue
       if (part.index !== decoded.calls.length) throw new Error(`tool call ${part.index} is out of order`)
       decoded.calls.push({ name: part.name, arguments: '' })
     } else if (part.type === 'tool_input') {
