@@ -170,7 +170,10 @@ export class ServerLink {
       while (listing.again && connection === this.#current) {
         listing.again = false
         const tools = await connection.list()
-        if (connection === this.#current) this.#took(tools)
+        if (connection !== this.#current) return
+        this.#took(tools)
+        const { logger, settings } = this.#options
+        logger.info({ server: settings.name, tools: tools.length }, 'mcp server changed its tools')
       }
     } catch (error) {
       this.#notice('error', error instanceof Error ? error.message : String(error))
