@@ -87,6 +87,63 @@ describe('blocks', () => {
       { provider: { name: 'scripted', data: { id: 'theirs' } } },
     ])
   })
+
+  test('reasoning without text is a block for the data that stands for it, whatever is open', () => {
+    const { types, items } = build([
+      { type: 'reasoning_end', providerData: { sealed: 1 } },
+      reasoning('a'),
+      { type: 'reasoning_end', providerData: { signature: 's' } },
+      text('b'),
+      { type: 'reasoning_end', providerData: { sealed: 2 } },
+      text('c'),
+    ])
+    expect(types).toEqual([
+      'reasoning.start',
+      'reasoning.end',
+      'reasoning.start',
+      'reasoning.delta',
+      'reasoning.end',
+      'text.start',
+      'text.delta',
+      'text.end',
+      'reasoning.start',
+      'reasoning.end',
+      'text.start',
+      'text.delta',
+      'text.end',
+    ])
+    expect(items).toMatchObject([
+      { type: 'reasoning', text: '', provider: { data: { sealed: 1 } } },
+      { type: 'reasoning', text: 'a', provider: { data: { signature: 's' } } },
+      { type: 'message' },
+      { type: 'reasoning', text: '', provider: { data: { sealed: 2 } } },
+      { type: 'message' },
+    ])
+  })
+
+  test('a call that comes again brings data and nothing else', () => {
+    const { types, items } = build([
+      call(0, 'first'),
+      input(0, '{}'),
+      { ...call(0, 'other'), providerData: { id: 'theirs' } } as ModelPart,
+      call(0, 'other'),
+    ])
+    expect(types).toEqual(['tool.start', 'tool.input', 'tool.call'])
+    expect(items).toMatchObject([{ name: 'first', provider: { name: 'scripted', data: { id: 'theirs' } } }])
+  })
+
+  test('a file keeps what its maker wants back with it', () => {
+    const url = 'data:image/png;base64,aGk='
+    const file: ModelPart = { type: 'file', url, mediaType: 'image/png', providerData: { signature: 's' } }
+    expect(build([file]).items).toMatchObject([
+      {
+        type: 'message',
+        role: 'assistant',
+        content: [{ type: 'image', url, media_type: 'image/png' }],
+        provider: { name: 'scripted', data: { signature: 's' } },
+      },
+    ])
+  })
 })
 
 describe('calls', () => {

@@ -36,7 +36,15 @@ interface CallBlock {
   partial: boolean
   providerData: Record<string, unknown> | undefined
 }
-type Block = ProseBlock | CallBlock
+/** A file of the model's: an answer that has no deltas. */
+interface FileBlock {
+  kind: 'file'
+  id: string
+  url: string
+  mediaType: string
+  providerData: Record<string, unknown> | undefined
+}
+type Block = ProseBlock | CallBlock | FileBlock
 
 interface State {
   log: StepLog
@@ -68,6 +76,8 @@ function push(state: State, part: ModelPart): void {
       return startCall(state, part)
     case 'tool_input':
       return pushInput(state, part.index, part.delta)
+    case 'file':
+      return pushFile(state, part)
     default:
       return part satisfies never
   }
@@ -76,18 +86,7 @@ function push(state: State, part: ModelPart): void {
 function pushProse(state: State, kind: 'text' | 'reasoning', delta: string): void {
   if (delta === '') return
   const { log } = state
-  let block = state.open
-  if (block?.kind !== kind) {
-    closeProse(state, false)
-    block = { kind, id: createId('item'), text: '', done: false, partial: false, providerData: undefined }
-    state.open = block
-    state.blocks.push(block)
-    log.emit(
-      kind === 'text'
-        ? { type: 'text.start', item_id: block.id }
-        : { type: 'reasoning.start', item_id: block.id },
-    )
-  }
+  const block = state.open?.kind === kind ? state.open : openProse(state, kind)
   block.text += delta
   log.emit(
     kind === 'text'
@@ -96,11 +95,41 @@ function pushProse(state: State, kind: 'text' | 'reasoning', delta: string): voi
   )
 }
 
+function openProse(state: State, kind: 'text' | 'reasoning'): ProseBlock {
+  closeProse(state, false)
+  const block: ProseBlock = {
+    kind,
+    id: createId('item'),
+    text: '',
+    done: false,
+    partial: false,
+    providerData: undefined,
+  }
+  state.open = block
+  state.blocks.push(block)
+  state.log.emit(
+    kind === 'text'
+      ? { type: 'text.start', item_id: block.id }
+      : { type: 'reasoning.start', item_id: block.id },
+  )
+  return block
+}
+
 function endProse(state: State, kind: 'text' | 'reasoning', data: Record<string, unknown> | undefined): void {
-  // The end of a block that was closed by another kind, or was never opened, may still bring its data (a signature).
-  const block = state.blocks.findLast((one): one is ProseBlock => one.kind === kind)
-  if (block && data) block.providerData = data
-  if (state.open?.kind === kind) closeProse(state, false)
+  const open = state.open?.kind === kind ? state.open : undefined
+  if (open) {
+    if (data) open.providerData = data
+    return closeProse(state, false)
+  }
+  if (!data) return
+  // The end of a block that was closed by another kind may still bring its data (a signature).
+  const last = state.blocks.findLast((one): one is ProseBlock => one.kind === kind)
+  if (last && !last.providerData) last.providerData = data
+  // Reasoning that the provider hides has no text, only what it is sealed in.
+  else if (kind === 'reasoning') {
+    openProse(state, kind).providerData = data
+    closeProse(state, false)
+  }
 }
 
 function closeProse(state: State, partial: boolean): void {
@@ -117,7 +146,11 @@ function closeProse(state: State, partial: boolean): void {
 }
 
 function startCall(state: State, part: Extract<ModelPart, { type: 'tool_call' }>): void {
-  if (state.calls.has(part.index)) return
+  const known = state.calls.get(part.index)
+  if (known) {
+    if (part.providerData) known.providerData = part.providerData
+    return
+  }
   closeProse(state, false)
   const block: CallBlock = {
     kind: 'call',
@@ -139,6 +172,12 @@ function pushInput(state: State, index: number, delta: string): void {
   if (!block || delta === '') return
   block.text += delta
   state.log.emit({ type: 'tool.input', item_id: block.id, delta })
+}
+
+function pushFile(state: State, part: Extract<ModelPart, { type: 'file' }>): void {
+  const { url, mediaType, providerData } = part
+  closeProse(state, false)
+  state.blocks.push({ kind: 'file', id: createId('item'), url, mediaType, providerData })
 }
 
 function close(state: State, partial: boolean): Item[] {
@@ -174,6 +213,7 @@ export function parseArguments(text: string): unknown {
 }
 
 function toItem(block: Block, provider: string): Item {
+  if (block.kind === 'file') return toFileMessage(block, provider)
   const rest = {
     ...(block.partial ? { partial: true as const } : {}),
     ...(block.providerData ? { provider: { name: provider, data: block.providerData } } : {}),
@@ -201,4 +241,15 @@ function toItem(block: Block, provider: string): Item {
     ...rest,
   }
   return message
+}
+
+function toFileMessage({ id, url, mediaType, providerData }: FileBlock, provider: string): MessageItem {
+  const type = mediaType.startsWith('image/') ? 'image' : 'file'
+  return {
+    type: 'message',
+    id,
+    role: 'assistant',
+    content: [{ type, url, media_type: mediaType }],
+    ...(providerData ? { provider: { name: provider, data: providerData } } : {}),
+  }
 }
