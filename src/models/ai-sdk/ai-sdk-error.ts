@@ -36,14 +36,20 @@ export function toModelError(error: unknown, now: number): AppError {
 
 /** An answer that was no stream, or an error within one that has a status all the same. */
 function fromStatus(failure: Failure, { status, now }: { status: number; now: number }): AppError {
-  // It answered, but not in a way that the package understands.
-  if (status >= 200 && status < 300) return new AppError('model_bad_response', { cause: causeOf(failure) })
+  if (status >= 200 && status < 300) return fromSuccess(failure)
   const { responseHeaders, responseBody, data, message } = failure
   // Names and values, in lower case, as `fetch` gives them.
   const headers = (responseHeaders ?? {}) as IncomingHttpHeaders
   const said = typeof responseBody === 'string' && responseBody !== '' ? responseBody : undefined
   const body = said ?? (data === undefined ? String(message) : JSON.stringify(data))
   return errorFromResponse({ status, headers, body, now })
+}
+
+/** It answered well, and then the connection broke, or what it said was not what the package understands. */
+function fromSuccess(failure: Failure): AppError {
+  const { cause } = failure
+  const broke = cause instanceof Error && !cause.name.startsWith('AI_')
+  return new AppError(broke ? 'model_unavailable' : 'model_bad_response', { cause: causeOf(failure) })
 }
 
 const byName: Readonly<Record<string, ErrorCode | undefined>> = {
