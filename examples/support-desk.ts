@@ -5,7 +5,7 @@
  *   LLM_BASE_URL=http://127.0.0.1:11434/v1 LLM_DEFAULT_MODEL=qwen3 npm start -- examples/support-desk.ts
  */
 import { agent, tool } from 'parleykit'
-import type { Hooks, Item, ToolContext } from 'parleykit'
+import type { Hooks, ModelItem, ToolContext } from 'parleykit'
 import { z } from 'zod'
 
 interface Order {
@@ -82,7 +82,7 @@ const hooks: Hooks = {
 }
 // #endregion
 
-function withoutCardNumbers(item: Item): Item {
+function withoutCardNumbers(item: ModelItem): ModelItem {
   if (item.type !== 'message') return item
   const content = item.content.map((part) =>
     part.type === 'text' ? { ...part, text: part.text.replace(cardNumber, '[card number]') } : part,

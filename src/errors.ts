@@ -20,6 +20,8 @@ export const errorCodes = {
   approval_decided: { status: 409, retryable: false, title: 'The approval was decided before' },
   run_not_suspended: { status: 409, retryable: false, title: 'The run does not wait for this' },
   log_pruned: { status: 410, retryable: false, title: 'This part of the log is no longer kept' },
+  run_context_missing: { status: 400, retryable: false, title: 'The run context lacks a value' },
+  input_not_accepted: { status: 400, retryable: false, title: 'The model does not take this kind of input' },
   body_too_large: { status: 413, retryable: false, title: 'The body is too large' },
   unsupported_media_type: { status: 415, retryable: false, title: 'This content type is not supported' },
   idempotency_key_reused: {
@@ -49,6 +51,11 @@ export const errorCodes = {
     title: 'The conversation is too long for the model',
   },
   content_filter: { status: 400, retryable: false, title: 'The content was refused by a filter' },
+  output_invalid: {
+    status: 502,
+    retryable: true,
+    title: 'The answer does not satisfy the schema',
+  },
   run_timeout: { status: 504, retryable: true, title: 'The run took too long' },
   run_cancelled: { status: 409, retryable: false, title: 'The run was cancelled' },
   crash_loop: {
@@ -65,6 +72,7 @@ export const errorCodes = {
   tool_rejected: { status: 403, retryable: false, title: 'A person rejected the tool call' },
   tool_expired: { status: 403, retryable: false, title: 'Nobody decided about the tool call in time' },
   tool_refused: { status: 403, retryable: false, title: 'A policy refused the tool call' },
+  handoff_limit: { status: 409, retryable: false, title: 'The run was handed over too often' },
   outcome_unknown: { status: 500, retryable: false, title: 'Whether the tool took effect is not known' },
 } as const satisfies Record<string, { status: number; retryable: boolean; title: string }>
 

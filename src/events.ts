@@ -90,7 +90,8 @@ export const stepEndSchema = z.strictObject({
   step: z.int().nonnegative(),
   finish_reason: z.string(),
   usage: usageSchema.nullable(),
-  cost: z.number().optional(),
+  /** In the unit of the price table; absent where the model has no price. */
+  cost: z.number().nonnegative().optional(),
   /** Milliseconds from the start of the model call. `first_token` is null when nothing was streamed. */
   timings: z.strictObject({ first_token: z.number().nullable(), total: z.number() }),
 })
@@ -100,6 +101,8 @@ export const toolProgressSchema = z.strictObject({
   progress: z.number().optional(),
   total: z.number().optional(),
   message: z.string().optional(),
+  /** What an agent that serves as the tool does: an event of its own, without a number. */
+  event: z.record(z.string(), z.unknown()).optional(),
 })
 export const toolEndSchema = z.strictObject({
   seq,
@@ -123,6 +126,7 @@ export const agentSwitchSchema = z.strictObject({
   type: z.literal('agent.switch'),
   from: z.string(),
   to: z.string(),
+  /** `keywords`, `function`, `model`, `fallback`: it was routed. `conversation`: it was there before. `handoff: …`: why. */
   why: z.string(),
 })
 export const warningSchema = z.strictObject({
@@ -132,6 +136,13 @@ export const warningSchema = z.strictObject({
   message: z.string(),
 })
 
+/** What a person is asked. `schema`: JSON Schema of the answer; absent: any text. */
+export const approvalQuestionSchema = z.strictObject({
+  message: z.string(),
+  schema: z.record(z.string(), z.unknown()).optional(),
+})
+export type ApprovalQuestion = z.infer<typeof approvalQuestionSchema>
+
 /** A tool call that waits for a person, as it stands in `run.suspend` and on a run. */
 export const approvalRequestSchema = z.strictObject({
   id: z.string(),
@@ -139,8 +150,12 @@ export const approvalRequestSchema = z.strictObject({
   tool: z.string(),
   /** What would run: the parsed arguments. */
   arguments: z.unknown(),
-  /** `policy`: the tool asks for it. `outcome_unknown`: it may have run before a crash; approving runs it again. */
-  reason: z.enum(['policy', 'outcome_unknown']),
+  /**
+   * `policy`: the tool asks for it. `outcome_unknown`: it may have run before a crash; approving runs it again. `question`:
+   * the tool wants to know something.
+   */
+  reason: z.enum(['policy', 'outcome_unknown', 'question']),
+  question: approvalQuestionSchema.optional(),
   /** RFC 3339; null when it never expires. */
   expires_at: z.string().nullable(),
 })
@@ -165,11 +180,13 @@ export const approvalResolveSchema = z.strictObject({
   type: z.literal('approval.resolve'),
   approval_id: z.string(),
   call_id: z.string(),
-  decision: z.enum(['approve', 'reject', 'expire']),
+  decision: z.enum(['approve', 'reject', 'answer', 'expire']),
   by: z.string(),
   reason: z.string().optional(),
   /** The edited arguments, where the decision changed them. */
   arguments: z.unknown().optional(),
+  /** The answer to a question. */
+  answer: z.unknown().optional(),
 })
 export const runEndSchema = z.strictObject({
   seq,
@@ -181,6 +198,8 @@ export const runEndSchema = z.strictObject({
   /** Ids of the message items that make up the answer. */
   output: z.array(z.string()),
   usage: usageSchema,
+  /** In the unit of the price table; absent where no model that was asked has a price. */
+  cost: z.number().nonnegative().optional(),
   /** Model replies of the run. */
   steps: z.int().nonnegative(),
   error: runErrorSchema.nullable(),

@@ -1,22 +1,52 @@
 export { agent } from './agent/agent.ts'
-export type { Agent, AgentOptions, InstructionsContext } from './agent/agent.ts'
-export type { HookContext, Hooks, Refusal } from './agent/hooks.ts'
+export type { AgentOptions, SpecialistOptions } from './agent/agent-options.ts'
+export type {
+  Agent,
+  Answer,
+  ApprovalContext,
+  AsToolOptions,
+  Budget,
+  Instructions,
+  InstructionsContext,
+  InstructionsFunction,
+  InstructionsTemplate,
+  ModelChoice,
+  OpenToolSource,
+  Question,
+  RouteFunction,
+  Tool,
+  ToolContext,
+  ToolEffect,
+  ToolSource,
+} from './agent/definitions.ts'
+export type { HookContext, Hooks, Refusal, TextFilter } from './agent/hooks.ts'
 export { tool } from './agent/tool.ts'
-export type { ApprovalContext, Tool, ToolContext, ToolEffect, ToolOptions } from './agent/tool.ts'
+export type { ToolOptions } from './agent/tool.ts'
 export type { Clock } from './clock.ts'
 export type { Settings } from './config.ts'
 export { AppError, errorCodes } from './errors.ts'
 export type { AppErrorOptions, ErrorCode, ErrorLocation } from './errors.ts'
 export type { EventOf, EventType, RunEvent } from './events.ts'
 export type { Principal } from './identity/principal.ts'
-export type { Item, MessageItem, Part, ReasoningItem, ToolCallItem, ToolResultItem } from './items.ts'
+export type {
+  Item,
+  MessageItem,
+  ModelItem,
+  NoteItem,
+  Part,
+  ReasoningItem,
+  ToolCallItem,
+  ToolResultItem,
+} from './items.ts'
 export type { Logger, LogLevel } from './logger.ts'
 export { demoModel } from './models/demo.ts'
 export type { DemoModelOptions } from './models/demo.ts'
 export type {
   FinishReason,
+  InputKind,
   Model,
   ModelPart,
+  ModelPrice,
   ModelReply,
   ModelRequest,
   ModelSettings,
@@ -25,7 +55,9 @@ export type {
   ReasoningEffort,
   ToolChoice,
 } from './models/model.ts'
-export type { ProviderKey, ProviderOptions } from './models/registry.ts'
+export type { ProviderKey } from './models/key-ring.ts'
+export type { ModelInfo } from './models/model-info.ts'
+export type { ProviderOptions } from './models/providers.ts'
 export { scriptedModel } from './models/scripted.ts'
 export type {
   ReplyFunction,

@@ -62,12 +62,24 @@ export const toolResultItemSchema = z.strictObject({
   error: z.strictObject({ code: z.string(), message: z.string() }).optional(),
 })
 
+export const noteKindSchema = z.enum(['plan', 'correction', 'reminder', 'summary'])
+/** What Parley itself tells the model within a conversation. Nobody said it; it is never part of an answer. */
+export const noteItemSchema = z.strictObject({
+  type: z.literal('note'),
+  id: z.string(),
+  kind: noteKindSchema,
+  text: z.string(),
+  /** Of a summary: the last run it stands for. That run and all before it are not sent any more. */
+  through_run_id: z.string().optional(),
+})
+
 /** One piece of content of a run. */
 export const itemSchema = z.discriminatedUnion('type', [
   messageItemSchema,
   reasoningItemSchema,
   toolCallItemSchema,
   toolResultItemSchema,
+  noteItemSchema,
 ])
 
 export type Item = z.infer<typeof itemSchema>
@@ -75,6 +87,9 @@ export type MessageItem = z.infer<typeof messageItemSchema>
 export type ReasoningItem = z.infer<typeof reasoningItemSchema>
 export type ToolCallItem = z.infer<typeof toolCallItemSchema>
 export type ToolResultItem = z.infer<typeof toolResultItemSchema>
+export type NoteItem = z.infer<typeof noteItemSchema>
+/** What a model is sent: notes reach it as messages. */
+export type ModelItem = Exclude<Item, NoteItem>
 
 /** An item where it stands in its run. */
 export interface PlacedItem {
@@ -85,6 +100,8 @@ export interface PlacedItem {
   step: number | null
   /** Streamed by a try that was thrown away. Kept for replay, never part of history or output. */
   void: boolean
+  /** The tool call it was made for, where that is the work of an agent that serves as a tool; else null. */
+  parent_call_id: string | null
   item: Item
 }
 

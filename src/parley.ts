@@ -1,8 +1,8 @@
 import { join } from 'node:path'
-import { definitionHash, type Agent } from './agent/agent.ts'
+import type { Agent } from './agent/definitions.ts'
 import { systemClock, type Clock } from './clock.ts'
 import { assertHostIsSafe, loadSettings, type Settings } from './config.ts'
-import { AppError } from './errors.ts'
+import { openDirectory, type OpenDirectory } from './directory.ts'
 import { createHttpApp, type HttpApp } from './http/app.ts'
 import { createStreams, type Streams } from './http/streams.ts'
 import { createId } from './ids.ts'
@@ -10,8 +10,9 @@ import { createInProcessTails } from './live/in-process/in-process-tails.ts'
 import { createInProcessWakes } from './live/in-process/in-process-wakes.ts'
 import { createLogger, type Logger } from './logger.ts'
 import { demoModel } from './models/demo.ts'
-import type { Model } from './models/model.ts'
-import { createModelRegistry, type ModelRegistry, type ProviderOptions } from './models/registry.ts'
+import type { ModelInfo } from './models/model-info.ts'
+import type { ProviderOptions } from './models/providers.ts'
+import { createModelRegistry, type ModelRegistry } from './models/registry.ts'
 import { nativeProtocol } from './protocols/native/routes.ts'
 import type { ProtocolDeps } from './protocols/protocol.ts'
 import { rootProtocol } from './protocols/root/routes.ts'
@@ -25,8 +26,10 @@ import { version } from './version.ts'
 export interface ParleyOptions extends Partial<Settings> {
   /** At least one. The first answers routes that name none. */
   agents: readonly Agent[]
-  /** Further OpenAI-compatible providers, by the prefix of their models' names. */
+  /** Further OpenAI-compatible providers by the prefix of their models' names; or keys and limits of the built-in ones. */
   providers?: Record<string, ProviderOptions>
+  /** What is known of models, by their full names: prices, windows, what they take. */
+  models?: Record<string, ModelInfo>
   logger?: Logger
   /** For tests. */
   clock?: Clock
@@ -65,11 +68,31 @@ export async function createParley(options: ParleyOptions): Promise<Parley> {
   const registry = createModelRegistry({
     ...registryOptions(settings),
     ...(options.providers ? { providers: options.providers } : {}),
+    ...(options.models ? { models: options.models } : {}),
+    logger,
     clock,
   })
-  const modelOf = createModelOf({ registry, settings, demo: demoModel({ clock }) })
-  const served = options.agents.map((agent) => ({ name: agent.name, model: modelOf(agent, undefined).id }))
-  const store = await openSqliteStore({ path: join(settings.dataDir, 'parley.db') })
+  const defaultModel = defaultModelOf(settings, registry)
+  const directory = openDirectory({
+    agents,
+    registry,
+    defaultModel,
+    demo: demoModel({ clock }),
+    isDemo: registry.describe().providers.length === 0,
+    stallTimeoutMs: settings.modelStallTimeoutMs,
+    logger,
+    clock,
+  })
+  const served = options.agents.map((agent) => ({
+    name: agent.name,
+    model: directory.modelsOf(agent, undefined)[0]?.id ?? '',
+  }))
+  const store = await openSqliteStore({ path: join(settings.dataDir, 'parley.db') }).catch(
+    async (error: unknown) => {
+      await directory.close()
+      throw error
+    },
+  )
   try {
     const engine = await createEngine({
       store,
@@ -78,14 +101,24 @@ export async function createParley(options: ParleyOptions): Promise<Parley> {
       clock,
       logger,
       agents,
-      modelOf,
-      definitions: definitionsOf(options.agents, modelOf),
+      directory,
+      definitions: directory.definitions,
       nodeId: createId('node'),
       ...settings,
     })
     const streams = createStreams({ clock, logger })
-    const app = createApp({ engine, store, settings, clock, logger, streams, agents, served })
-    const close = createClose({ engine, store, streams, registry, settings })
+    const app = createApp({
+      engine,
+      store,
+      settings,
+      clock,
+      logger,
+      streams,
+      agents,
+      served,
+      defaultModel: defaultModel ?? 'demo',
+    })
+    const close = createClose({ engine, store, streams, registry, directory, settings })
     return {
       fetch: app.fetch,
       runs: engine.runs,
@@ -99,7 +132,7 @@ export async function createParley(options: ParleyOptions): Promise<Parley> {
       close,
     }
   } catch (error) {
-    await Promise.all([store.close(), registry.close()])
+    await Promise.all([store.close(), registry.close(), directory.close()])
     throw error
   }
 }
@@ -107,7 +140,8 @@ export async function createParley(options: ParleyOptions): Promise<Parley> {
 function mergeSettings(options: ParleyOptions): Readonly<Settings> {
   const fromCode = Object.fromEntries(
     Object.entries(options).filter(
-      ([key, value]) => value !== undefined && !['agents', 'providers', 'logger', 'clock'].includes(key),
+      ([key, value]) =>
+        value !== undefined && !['agents', 'providers', 'models', 'logger', 'clock'].includes(key),
     ),
   )
   // Every key that is left is one of Settings, by the type of the options.
@@ -139,42 +173,23 @@ function registryOptions(settings: Settings): Parameters<typeof createModelRegis
           },
         }
       : {}),
-    ...(openaiApiKey
-      ? { openai: { apiKey: openaiApiKey, ...(openaiBaseUrl ? { baseURL: openaiBaseUrl } : {}) } }
+    ...(settings.anthropicApiKey ? { anthropic: { apiKey: settings.anthropicApiKey } } : {}),
+    ...(settings.googleApiKey ? { google: { apiKey: settings.googleApiKey } } : {}),
+    ...(openaiApiKey || openaiBaseUrl
+      ? {
+          openai: {
+            ...(openaiApiKey ? { apiKey: openaiApiKey } : {}),
+            ...(openaiBaseUrl ? { baseURL: openaiBaseUrl } : {}),
+          },
+        }
       : {}),
   }
 }
 
-type ModelOf = (agent: Agent, override: string | undefined) => Model
-
-function createModelOf(input: { registry: ModelRegistry; settings: Settings; demo: Model }): ModelOf {
-  const { registry, settings, demo } = input
-  const configured = registry.describe().providers.length > 0
-  const defaultModel = defaultModelOf(settings)
-  return (agent, override) => {
-    const model = override ?? agent.model ?? defaultModel
-    if (typeof model === 'object') return model
-    if (model === demo.id) return demo
-    if (model !== undefined) return registry.resolve(model)
-    if (!configured) return demo
-    const message = `The agent ${JSON.stringify(agent.name)} names no model: set LLM_DEFAULT_MODEL.`
-    throw new AppError('model_not_configured', { message })
-  }
-}
-
 /** Model of agents that name none. Undefined: there is none to be had but the demo. */
-function defaultModelOf({ llmDefaultModel, openaiApiKey }: Settings): string | undefined {
-  return llmDefaultModel ?? (openaiApiKey ? 'openai/gpt-4o-mini' : undefined)
-}
-
-function definitionsOf(agents: readonly Agent[], modelOf: ModelOf) {
-  const definitions = Object.fromEntries(
-    agents.map((agent) => {
-      const model = modelOf(agent, undefined).id
-      return [agent.name, { definition: definitionHash(agent, model), model }]
-    }),
-  )
-  return () => definitions
+function defaultModelOf({ llmDefaultModel }: Settings, registry: ModelRegistry): string | undefined {
+  const hasOpenai = registry.describe().providers.some(({ name }) => name === 'openai')
+  return llmDefaultModel ?? (hasOpenai ? 'openai/gpt-4o-mini' : undefined)
 }
 
 function createApp(input: {
@@ -186,15 +201,16 @@ function createApp(input: {
   streams: Streams
   agents: ReadonlyMap<string, Agent>
   served: readonly { name: string; model: string }[]
+  defaultModel: string
 }): HttpApp {
-  const { engine, store, settings, clock, logger, streams, agents, served } = input
+  const { engine, store, settings, clock, logger, streams, agents, served, defaultModel } = input
   const [first] = served
   const deps: ProtocolDeps = {
     runs: engine.runs,
     conversations: engine.conversations,
     agents,
     defaultAgent: first?.name ?? '',
-    defaultModel: defaultModelOf(settings) ?? 'demo',
+    defaultModel,
     clock,
     streams,
     requestWaitMs: settings.requestWaitMs,
@@ -218,15 +234,16 @@ function createClose(input: {
   store: Store
   streams: Streams
   registry: ModelRegistry
+  directory: OpenDirectory
   settings: Settings
 }): Parley['close'] {
-  const { engine, store, streams, registry, settings } = input
+  const { engine, store, streams, registry, directory, settings } = input
   let closing: Promise<void> | undefined
   const closeAll = async (graceMs: number) => {
     await engine.drain(graceMs)
     streams.endAll()
     await engine.close()
-    await Promise.all([store.close(), registry.close()])
+    await Promise.all([store.close(), registry.close(), directory.close()])
   }
   return (graceMs = settings.shutdownGraceMs) => (closing ??= closeAll(graceMs))
 }

@@ -58,6 +58,16 @@ export function addUsage(a: Usage, b: Usage): Usage {
   return sum
 }
 
+/** What a run has used up beside tokens. Kept where somebody counts: a budget, or a price table. */
+export const spentSchema = z.strictObject({
+  /** In the unit of the price table; null where no model that was asked has a price. */
+  cost: z.number().nonnegative().nullable(),
+  tool_calls: z.int().nonnegative(),
+  /** Time in which the run was worked on. */
+  worked_ms: z.number().nonnegative(),
+})
+export type Spent = z.infer<typeof spentSchema>
+
 /** Why a run failed, or was cancelled: a code of `errors.ts` and a text that is safe to show. */
 export const runErrorSchema = z.strictObject({ code: z.string(), message: z.string() })
 export type RunError = z.infer<typeof runErrorSchema>

@@ -2,23 +2,30 @@ import type { EventDraft } from '../events.ts'
 import { createId } from '../ids.ts'
 import type { ToolResultItem } from '../items.ts'
 import type { CallPlan } from './call-plan.ts'
-import { callAuthor } from './author-code.ts'
-import { Interruption, type RunContext } from './context.ts'
+import { Interruption, type Batch, type RunContext } from './context.ts'
 import { executeTool, type ToolOutcome } from './execute-tool.ts'
-import { hookContext } from './hook-context.ts'
+import { newApproval, type NewApproval } from './run-end.ts'
+import { runAfterTool, runBeforeTool } from './run-hooks.ts'
+import { serveCall } from './serve-as-tool.ts'
+import { transferOutput } from './toolbox.ts'
+import { totalsOf } from './totals.ts'
+
+type Runnable = Extract<CallPlan, { kind: 'run' | 'refuse' }>
 
 /**
- * Runs what may run, a few at a time, and commits each result as it comes. Returns when every plan that is not for a person
- * or the caller has a result. Throws an `Interruption` after the tools had their second to end.
+ * Runs what may run, a few at a time, and commits each result as it comes. Returns when every plan that is not for a person,
+ * the caller or another agent has a result, or asks: then with what is to be asked. Throws an `Interruption` after the tools
+ * had their second to end.
  */
-export async function act(context: RunContext, plans: readonly CallPlan[]): Promise<void> {
+export async function act(context: RunContext, plans: readonly CallPlan[]): Promise<NewApproval[]> {
   const waiting = plans.filter((plan) => plan.kind === 'run' || plan.kind === 'refuse')
   const failures: unknown[] = []
+  const asked: NewApproval[] = []
   const worker = async () => {
     for (let plan = waiting.shift(); plan; plan = waiting.shift()) {
       if (context.signal.aborted) return
       try {
-        await finish(context, plan)
+        asked.push(...(await finish(context, plan)))
       } catch (error) {
         // The other calls go on: their results are wanted whatever became of this one.
         failures.push(error)
@@ -29,74 +36,112 @@ export async function act(context: RunContext, plans: readonly CallPlan[]): Prom
   await Promise.all(Array.from({ length: workers }, worker))
   context.signal.throwIfAborted()
   if (failures.length > 0) throw failures.find((error) => error instanceof Interruption) ?? failures[0]
+  return asked
 }
 
-async function finish(
+/** Hands the run to the agent that a call names, and tells the model so. The other agent's turn begins with the next step. */
+export async function transfer(
   context: RunContext,
-  plan: Extract<CallPlan, { kind: 'run' | 'refuse' }>,
+  plan: Extract<CallPlan, { kind: 'transfer' }>,
 ): Promise<void> {
+  const from = context.agent
+  const models = context.directory.modelsOf(plan.to, undefined)
+  const why = plan.why === '' ? 'handoff' : `handoff: ${plan.why}`
+  const result = newResult(plan, {
+    output: `${transferOutput}${plan.to.name} now. Go on with the conversation.`,
+  })
+  const event: EventDraft = { type: 'agent.switch', from: from.name, to: plan.to.name, why }
+  await commitResult(context, { plan, result, durationMs: 0, batch: { agent: plan.to.name }, event })
+  context.agent = plan.to
+  context.models = models
+}
+
+/** Gives a call its result without running it. */
+export async function refuseCall(
+  context: RunContext,
+  plan: CallPlan,
+  error: { code: string; message: string },
+): Promise<void> {
+  const result = newResult(plan, { output: `Error: ${error.message}`, error })
+  await commitResult(context, { plan, result, durationMs: 0 })
+}
+
+/** Runs one call and commits its result; or gives back what it wants to know first. */
+async function finish(context: RunContext, plan: Runnable): Promise<NewApproval[]> {
   const began = context.clock.monotonic()
   const outcome = await outcomeOf(context, plan)
-  if (outcome.kind === 'lost') {
-    context.log.defer({ settled: [{ step: plan.step, index: plan.index, state: 'unknown' }] })
-    return
+  if (outcome.kind === 'asks') return outcome.approvals
+  if (outcome.kind === 'question') {
+    const { call_id, name } = plan.call
+    const { question } = outcome
+    const asked = { call_id, tool: name, arguments: outcome.input, reason: 'question' as const, question }
+    return [newApproval(context, asked)]
   }
-  const result = await applyAfterTool(context, plan, toItem(plan, outcome))
-  const event: EventDraft = {
+  if (outcome.kind === 'lost') {
+    context.log.defer({ settled: [{ call_id: plan.call.call_id, state: 'unknown' }] })
+    return []
+  }
+  let result = newResult(plan, outcome)
+  // An interrupted run keeps a result that came in time, unless somebody has yet to look at it.
+  if (context.agent.hooks.length > 0) result = await runAfterTool(context, { call: plan.call, result })
+  const durationMs = Math.round(context.clock.monotonic() - began)
+  const batch: Batch =
+    plan.kind === 'run' ? { settled: [{ call_id: plan.call.call_id, state: outcome.settled }] } : {}
+  await commitResult(context, { plan, result, durationMs, batch })
+  return []
+}
+
+async function outcomeOf(context: RunContext, plan: Runnable): Promise<ToolOutcome> {
+  if (plan.kind === 'refuse') {
+    const { code, message } = plan
+    return { kind: 'result', output: `Error: ${message}`, error: { code, message }, settled: 'committed' }
+  }
+  context.totals.spent.tool_calls++
+  let { input } = plan
+  if (context.agent.hooks.length > 0) {
+    const changed = await runBeforeTool(context, { item: plan.call, input })
+    if ('refused' in changed) {
+      const error = { code: 'tool_refused', message: changed.refused }
+      return { kind: 'result', output: `Error: ${changed.refused}`, error, settled: 'committed' }
+    }
+    input = changed.input
+  }
+  const changed = { ...plan, input }
+  const { agent } = plan.tool
+  return agent ? serveCall(context, { plan: changed, agent }) : executeTool(context, changed)
+}
+
+function newResult(
+  plan: CallPlan,
+  { output, error }: { output: string; error?: ToolResultItem['error'] },
+): ToolResultItem {
+  return {
+    type: 'tool_result',
+    id: createId('item'),
+    call_id: plan.call.call_id,
+    output,
+    ...(error ? { error } : {}),
+  }
+}
+
+async function commitResult(
+  context: RunContext,
+  input: { plan: CallPlan; result: ToolResultItem; durationMs: number; batch?: Batch; event?: EventDraft },
+): Promise<void> {
+  const { plan, result, durationMs, batch, event } = input
+  const end: EventDraft = {
     type: 'tool.end',
     call_id: plan.call.call_id,
     item_id: result.id,
     output: result.output,
     ...(result.error ? { error: result.error } : {}),
-    duration_ms: Math.round(context.clock.monotonic() - began),
+    duration_ms: durationMs,
   }
+  const { spent } = totalsOf(context)
   await context.log.commit({
-    events: [event],
+    ...batch,
+    ...(spent ? { spent } : {}),
+    events: event ? [end, event] : [end],
     items: [{ step: plan.step, void: false, item: result }],
-    settled: plan.kind === 'run' ? [{ step: plan.step, index: plan.index, state: outcome.settled }] : [],
   })
-}
-
-async function outcomeOf(
-  context: RunContext,
-  plan: Extract<CallPlan, { kind: 'run' | 'refuse' }>,
-): Promise<ToolOutcome> {
-  if (plan.kind === 'refuse') {
-    const { code, message } = plan
-    return { kind: 'result', output: `Error: ${message}`, error: { code, message }, settled: 'committed' }
-  }
-  const { hooks } = context.agent
-  const changed = await callAuthor(context.signal, () =>
-    hooks.beforeTool?.({ item: plan.call, input: plan.input }, hookContext(context)),
-  )
-  if (changed && 'refuse' in changed) {
-    const { message } = changed.refuse
-    const error = { code: 'tool_refused', message }
-    return { kind: 'result', output: `Error: ${message}`, error, settled: 'committed' }
-  }
-  return executeTool(context, changed ? { ...plan, input: changed.input } : plan)
-}
-
-function toItem(plan: CallPlan, outcome: Extract<ToolOutcome, { kind: 'result' }>): ToolResultItem {
-  return {
-    type: 'tool_result',
-    id: createId('item'),
-    call_id: plan.call.call_id,
-    output: outcome.output,
-    ...(outcome.error ? { error: outcome.error } : {}),
-  }
-}
-
-async function applyAfterTool(
-  context: RunContext,
-  plan: CallPlan,
-  result: ToolResultItem,
-): Promise<ToolResultItem> {
-  const { hooks } = context.agent
-  // An interrupted run keeps a result that came in time, unless somebody has yet to look at it.
-  if (!hooks.afterTool) return result
-  const changed = await callAuthor(context.signal, () =>
-    hooks.afterTool?.({ call: plan.call, result }, hookContext(context)),
-  )
-  return changed ? { ...result, output: changed.output } : result
 }

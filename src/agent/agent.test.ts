@@ -10,7 +10,7 @@ describe('an agent', () => {
     const made = agent({ name: 'a' })
     expect(made).toMatchObject({
       description: '',
-      model: undefined,
+      models: [],
       instructions: '',
       tools: [],
       maxSteps: 10,

@@ -1,116 +1,10 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import type { Model, ModelSettings } from '../models/model.ts'
-import { DefinitionError, definitionName, functionSchema, parseDefinition } from './definition.ts'
-import type { Hooks } from './hooks.ts'
-import type { Tool } from './tool.ts'
-
-/** What an agent's instructions may depend on. */
-export interface InstructionsContext {
-  runContext: Readonly<Record<string, unknown>>
-  owner: string
-  namespace: string
-  conversationId: string | null
-}
-
-export interface AgentOptions {
-  /** 1 to 64 of `a-z A-Z 0-9 _ -`. Clients call the agent by it. */
-  name: string
-  description?: string
-  /** A name such as `openai/gpt-4o-mini`, or a model. Absent: `LLM_DEFAULT_MODEL`, else the demo model. */
-  model?: string | Model
-  instructions?: string | ((context: InstructionsContext) => string | Promise<string>)
-  // Tools of all inputs meet in one list; each checks its own input before it runs.
-  // oxlint-disable-next-line typescript/no-explicit-any
-  tools?: readonly Tool<any>[]
-  /** Model replies a run may take. Default 10. */
-  maxSteps?: number
-  /** At `maxSteps`, ask once more without tools for an answer. Default true. */
-  forceAnswer?: boolean
-  /** How many tools of one step run at the same time. Default 8. */
-  toolConcurrency?: number
-  /** Tries of one model call, the first included. Default 3. */
-  modelTries?: number
-  /** How much of the past is sent: whole turns, the newest first. Default: three quarters of the model's window, if known. */
-  history?: { maxTokens?: number; maxTurns?: number }
-  /** How long an approval may wait. Default 7 days; null: for ever. */
-  approvalTimeoutMs?: number | null
-  settings?: ModelSettings
-  hooks?: Hooks
-  /** What a request may change. Default: temperature, output limit, and `max_steps` downward. */
-  overrides?: {
-    /** `append`, the default: a request's instructions follow the agent's. `replace`: they stand instead. */
-    instructions?: 'append' | 'replace' | 'never'
-    model?: boolean
-    maxStepsUpTo?: number
-  }
-}
-
-/** An agent as it is served: inert, every default filled in. */
-export interface Agent extends Required<
-  Omit<AgentOptions, 'model' | 'description' | 'overrides' | 'history'>
-> {
-  readonly description: string
-  readonly model: string | Model | undefined
-  // oxlint-disable-next-line typescript/no-explicit-any
-  readonly tools: readonly Tool<any>[]
-  readonly history: { maxTokens?: number; maxTurns?: number }
-  readonly overrides: { instructions: 'append' | 'replace' | 'never'; model: boolean; maxStepsUpTo: number }
-}
-
-const optionsSchema = z.strictObject({
-  name: definitionName,
-  description: z.string().optional(),
-  model: z
-    .union([z.string().min(1), z.custom<Model>(isModel, 'must be a model or the name of one')])
-    .optional(),
-  instructions: z.union([z.string(), functionSchema]).optional(),
-  tools: z.array(z.custom(isTool, 'must be made with tool()')).optional(),
-  maxSteps: z.int().min(0).max(1000).optional(),
-  forceAnswer: z.boolean().optional(),
-  toolConcurrency: z.int().min(1).optional(),
-  modelTries: z.int().min(1).optional(),
-  history: z
-    .strictObject({ maxTokens: z.int().min(1).optional(), maxTurns: z.int().min(0).optional() })
-    .optional(),
-  approvalTimeoutMs: z.int().positive().nullable().optional(),
-  settings: z
-    .strictObject({
-      temperature: z.number().min(0).max(2).optional(),
-      topP: z.number().min(0).max(1).optional(),
-      maxOutputTokens: z.int().positive().optional(),
-      stop: z.array(z.string()).optional(),
-      seed: z.int().optional(),
-      reasoningEffort: z.string().optional(),
-      parallelToolCalls: z.boolean().optional(),
-    })
-    .optional(),
-  hooks: z
-    .strictObject({
-      beforeModel: functionSchema.optional(),
-      afterModel: functionSchema.optional(),
-      beforeTool: functionSchema.optional(),
-      afterTool: functionSchema.optional(),
-    })
-    .optional(),
-  overrides: z
-    .strictObject({
-      instructions: z.enum(['append', 'replace', 'never']).optional(),
-      model: z.boolean().optional(),
-      maxStepsUpTo: z.int().min(0).max(1000).optional(),
-    })
-    .optional(),
-})
-
-function isModel(value: unknown): boolean {
-  return (
-    typeof value === 'object' && value !== null && 'stream' in value && 'id' in value && 'provider' in value
-  )
-}
-
-function isTool(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'needsApproval' in value && 'parse' in value
-}
+import { agentOptionsSchema, isAgent, isToolSource, type AgentOptions } from './agent-options.ts'
+import type { Agent, AnyTool, AsToolOptions, History, Output, Routing, Specialist } from './definitions.ts'
+import { DefinitionError, parseDefinition } from './parse-definition.ts'
+import { parseWith, readSchema } from './schema.ts'
+import { tool } from './tool.ts'
 
 const week = 7 * 24 * 3600 * 1000
 
@@ -122,39 +16,124 @@ const week = 7 * 24 * 3600 * 1000
  * export default agent({ name: 'assistant', model: 'openai/gpt-4o-mini', tools: [calculator] })
  */
 export function agent(options: AgentOptions): Agent {
-  parseDefinition({ what: 'agent', schema: optionsSchema, options })
-  const tools = options.tools ?? []
-  const names = new Set<string>()
-  for (const { name } of tools) {
-    if (names.has(name)) throw new DefinitionError(`agent ${options.name}: two tools are named ${name}`)
-    names.add(name)
-  }
+  parseDefinition({ what: 'agent', schema: agentOptionsSchema, options })
+  const { name, model, hooks } = options
+  const given = options.tools ?? []
+  const tools = given.filter((one): one is AnyTool => !isToolSource(one))
   const maxSteps = options.maxSteps ?? 10
-  return Object.freeze({
-    name: options.name,
+  const specialists = toSpecialists(options)
+  const made: Agent = Object.freeze({
+    name,
     description: options.description ?? '',
-    model: options.model,
+    models: model === undefined ? [] : Array.isArray(model) ? model : [model],
     instructions: options.instructions ?? '',
     tools,
+    toolSources: given.filter(isToolSource),
     maxSteps,
     forceAnswer: options.forceAnswer ?? true,
     toolConcurrency: options.toolConcurrency ?? 8,
     modelTries: options.modelTries ?? 3,
-    history: options.history ?? {},
+    history: toHistory(options.history),
+    planning: options.planning ? { instructions: undefined, model: undefined, ...options.planning } : null,
+    output: options.output ? toOutput(name, options.output) : null,
+    specialists,
+    routing: toRouting(options, specialists),
+    handoffs: options.handoffs ?? [],
+    maxHandoffs: options.maxHandoffs ?? 5,
+    budget: options.budget ?? {},
     approvalTimeoutMs: options.approvalTimeoutMs === undefined ? week : options.approvalTimeoutMs,
     settings: options.settings ?? {},
-    hooks: options.hooks ?? {},
+    hooks: hooks === undefined ? [] : 'length' in hooks ? hooks : [hooks],
     overrides: {
       instructions: options.overrides?.instructions ?? 'append',
       model: options.overrides?.model ?? false,
       maxStepsUpTo: options.overrides?.maxStepsUpTo ?? maxSteps,
     },
+    asTool: (asToolOptions?: AsToolOptions) => toTool(made, asToolOptions),
   })
+  checkNames(made)
+  return made
+}
+
+/** The tool by which an agent transfers its run to another. */
+export function transferToolName(agentName: string): string {
+  return `transfer_to_${agentName}`.slice(0, 64)
+}
+
+function checkNames(made: Agent): void {
+  const names = new Set<string>()
+  const add = (name: string, what: string) => {
+    if (names.has(name)) throw new DefinitionError(`agent ${made.name}: two ${what} are named ${name}`)
+    names.add(name)
+  }
+  for (const { name } of made.tools) add(name, 'tools')
+  for (const target of made.handoffs) {
+    add(transferToolName(typeof target === 'string' ? target : target.name), 'tools')
+  }
+  names.clear()
+  for (const { agent: one } of made.specialists) add(one.name, 'specialists')
+  const { fallback } = made.routing
+  if (fallback !== made.name && !names.has(fallback)) {
+    throw new DefinitionError(`agent ${made.name}: routing.fallback: ${fallback} is none of its specialists`)
+  }
+}
+
+function toSpecialists({ specialists = [] }: AgentOptions): Specialist[] {
+  return specialists.map((one) => {
+    if (isAgent(one)) return { agent: one, keywords: [] }
+    const keywords = (one.keywords ?? []).map((word) =>
+      typeof word === 'string' ? { word, weight: 1 } : word,
+    )
+    return { agent: one.agent, keywords }
+  })
+}
+
+function toRouting({ name, routing = {} }: AgentOptions, specialists: readonly Specialist[]): Routing {
+  const hasKeywords = specialists.some(({ keywords }) => keywords.length > 0)
+  return {
+    by: routing.by ?? (hasKeywords ? 'keywords' : 'model'),
+    fallback: routing.fallback ?? name,
+    model: routing.model,
+  }
+}
+
+function toHistory({ summarise, ...limits }: NonNullable<AgentOptions['history']> = {}): History {
+  if (!summarise) return limits
+  const { instructions, model, keepTurns = 4 } = summarise === true ? {} : summarise
+  return { ...limits, summarise: { instructions, model, keepTurns } }
+}
+
+function toOutput(name: string, given: NonNullable<AgentOptions['output']>): Output {
+  try {
+    const { schema, jsonSchema } = readSchema(given)
+    return { schema: jsonSchema, parse: (value) => parseWith(schema, value) }
+  } catch (error) {
+    throw new DefinitionError(
+      `agent ${name}: output: ${error instanceof Error ? error.message : String(error)}`,
+    )
+  }
+}
+
+function toTool(made: Agent, options: AsToolOptions = {}): ReturnType<Agent['asTool']> {
+  if (made.specialists.length > 0 || made.handoffs.length > 0) {
+    throw new DefinitionError(`agent ${made.name}: an agent that routes or hands over cannot serve as a tool`)
+  }
+  const plain = tool({
+    name: options.name ?? made.name,
+    description: options.description ?? made.description,
+    input: z.object({ task: z.string().describe('What to do, with everything that must be known for it.') }),
+    // Its own tools are in the ledger: started again, it goes on where it was.
+    effect: 'idempotent',
+    execute: () => {
+      throw new TypeError(`The agent ${made.name} can be a tool of agents only.`)
+    },
+  })
+  return Object.freeze({ ...plain, timeoutMs: null, agent: made })
 }
 
 /** Hash of what a run depends on: 16 hexadecimal digits over model, instructions, tools and limits. */
 export function definitionHash(definition: Agent, modelId: string): string {
-  const { instructions } = definition
+  const { instructions, output } = definition
   const shape = {
     name: definition.name,
     model: modelId,
@@ -166,6 +145,7 @@ export function definitionHash(definition: Agent, modelId: string): string {
       parameters,
       effect,
     })),
+    ...(output ? { output: output.schema } : {}),
   }
   return createHash('sha256').update(JSON.stringify(shape)).digest('hex').slice(0, 16)
 }

@@ -4,8 +4,9 @@ import type { ToolCallItem } from '../items.ts'
 import { traceOf } from '../logger.ts'
 import { callAuthor } from './author-code.ts'
 import type { CallApproval, RunContext } from './context.ts'
+import type { Agent, AnyTool, ApprovalContext } from './definitions.ts'
 import { parseArguments } from './reply-builder.ts'
-import type { ApprovalContext, Tool } from './tool.ts'
+import { toolsOf, transferTarget } from './toolbox.ts'
 
 export interface PlacedCall {
   call: ToolCallItem
@@ -17,12 +18,14 @@ export interface PlacedCall {
 /** What is to happen with one call of a reply. */
 export type CallPlan = PlacedCall &
   (
-    | { kind: 'run'; tool: Tool; input: unknown; approvalId: string | null }
+    | { kind: 'run'; tool: AnyTool; input: unknown; approvalId: string | null }
     /** It never runs; the model reads why. */
     | { kind: 'refuse'; code: ErrorCode; message: string }
-    | { kind: 'approve'; input: unknown; reason: CallApproval['reason'] }
+    | { kind: 'approve'; input: unknown; reason: 'policy' | 'outcome_unknown' }
     /** The caller runs it. */
     | { kind: 'caller'; input: unknown }
+    /** The run is handed to another agent, once everything else of the reply is done. */
+    | { kind: 'transfer'; to: Agent; why: string }
   )
 
 /**
@@ -50,12 +53,14 @@ export async function planCalls(context: RunContext, calls: readonly PlacedCall[
 
 async function planCall(context: RunContext, placed: PlacedCall): Promise<CallPlan> {
   const { call } = placed
-  const tool = context.agent.tools.find(({ name }) => name === call.name)
-  if (!tool) return planForeign(context, placed)
-  const approval = context.approvals.get(call.call_id)
-  if (approval && approval.status !== 'approved') return refuseDecided(placed, approval)
-  const written = approval
-    ? (approval.decision?.arguments ?? approval.arguments)
+  const tools = await toolsOf(context)
+  const tool = tools.get(call.name)
+  if (!tool) return planForeign(context, placed, tools)
+  const approvals = context.approvals.get(call.call_id) ?? []
+  const decided = approvals.findLast(({ reason }) => reason !== 'question')
+  if (decided && decided.status !== 'approved') return refuseDecided(placed, decided)
+  const written = decided
+    ? (decided.decision?.arguments ?? decided.arguments)
     : parseArguments(call.arguments)
   const parsed = typeof written === 'string' ? notJson(written) : tool.parse(written)
   if (!parsed.ok) {
@@ -65,8 +70,10 @@ async function planCall(context: RunContext, placed: PlacedCall): Promise<CallPl
   const input = parsed.value
   const run = (approvalId: string | null): CallPlan => ({ ...placed, kind: 'run', tool, input, approvalId })
   const record = context.calls.get(call.call_id)
-  // An approval allows one start: one that the ledger names was used by a holder that died since.
-  if (approval && approval.id !== record?.approval_id) return run(approval.id)
+  const latest = approvals.at(-1)
+  // A person's word, an answer to its question too, allows one start: one that the ledger names was used by a holder that
+  // died since.
+  if (latest && latest.id !== record?.approval_id) return run(latest.id)
   if (record && tool.effect === 'write') {
     return { ...placed, kind: 'approve', input: written, reason: 'outcome_unknown' }
   }
@@ -77,15 +84,25 @@ async function planCall(context: RunContext, placed: PlacedCall): Promise<CallPl
   return run(null)
 }
 
-function planForeign(context: RunContext, placed: PlacedCall): CallPlan {
+/** A call of something that is no tool of the agent's. */
+function planForeign(context: RunContext, placed: PlacedCall, tools: ReadonlyMap<string, AnyTool>): CallPlan {
   const { call } = placed
+  const to = transferTarget(context, call.name)
+  if (to) return { ...placed, kind: 'transfer', to, why: reasonOf(call) }
   if (context.options.tools?.some(({ name }) => name === call.name)) {
     return { ...placed, kind: 'caller', input: parseArguments(call.arguments) }
   }
   if (context.agentChanged) warnChanged(context, call.name)
-  const known = context.agent.tools.map(({ name }) => name).join(', ')
+  const known = [...tools.keys()].join(', ')
   const message = `There is no tool named ${JSON.stringify(call.name)}. Known tools: ${known || 'none'}.`
   return { ...placed, kind: 'refuse', code: 'tool_unknown', message }
+}
+
+/** Why the model transfers, as far as it says so. */
+function reasonOf(call: ToolCallItem): string {
+  const parsed = parseArguments(call.arguments)
+  const told = typeof parsed === 'object' && parsed !== null && 'reason' in parsed ? parsed.reason : undefined
+  return typeof told === 'string' ? told.slice(0, 500) : ''
 }
 
 function refuseDecided(placed: PlacedCall, approval: CallApproval): CallPlan {

@@ -4,9 +4,9 @@ import type { Principal } from '../identity/principal.ts'
 import type { Item, PlacedItem } from '../items.ts'
 import type { Logger } from '../logger.ts'
 import type { Model } from '../models/model.ts'
-import type { RunOptions, Usage } from '../run-state.ts'
+import type { RunOptions, Spent, Usage } from '../run-state.ts'
 import type { ApprovalRecord, Commit, LedgerRecord } from '../store/store.ts'
-import type { Agent } from './agent.ts'
+import type { Agent, AnyTool, Budget, ModelChoice } from './definitions.ts'
 
 /** A tool call's place in the ledger, and whether it was started before. */
 export type CallRecord = Pick<LedgerRecord, 'step' | 'index' | 'call_id' | 'state' | 'approval_id'>
@@ -22,18 +22,22 @@ export interface NewItem {
   step: number
   void: boolean
   item: Item
+  /** The call it was made for, by an agent that serves as a tool. */
+  parentCallId?: string
 }
 
 /** What becomes durable together. Its events are visible to readers once it is. */
 export interface Batch extends Pick<
   Commit,
-  'claims' | 'settled' | 'usage' | 'steps' | 'plan' | 'agent' | 'end' | 'recovery'
+  'claims' | 'settled' | 'usage' | 'spent' | 'steps' | 'plan' | 'agent' | 'end' | 'recovery'
 > {
   events?: EventDraft[]
   items?: NewItem[]
 }
 
 export type RunOutcome = NonNullable<Commit['end']>
+export type Suspension = Extract<RunOutcome, { status: 'suspended' }>
+export type Completion = Extract<RunOutcome, { stop_reason: unknown }>
 
 /** The loop's way into the run log. */
 export interface StepLog {
@@ -63,11 +67,36 @@ export class Interruption extends Error {
   }
 }
 
-/** Everything a run's loop works with. One per attempt. */
+/** What the loop may look up of the server it runs in. */
+export interface Directory {
+  /** Any agent that is served, or that a served one names. */
+  agentNamed(name: string): Agent | undefined
+  /** The models of an agent in order of preference, at least one. Throws `model_not_configured`. */
+  modelsOf(agent: Agent, override: string | undefined): readonly Model[]
+  /** Throws `model_not_configured`. */
+  modelFor(choice: ModelChoice): Model
+  /** The tools of the agent's sources, as they are now. `missing`: names of the sources that have none to give. */
+  foundTools(agent: Agent, signal: AbortSignal): Promise<{ tools: readonly AnyTool[]; missing: string[] }>
+  /** In the unit of the price table; undefined where the model has no price. */
+  costOf(modelId: string, usage: Usage): number | undefined
+}
+
+/** What a run has used up so far: one object for the run's own agent and those that serve it as tools. */
+export interface Totals {
+  usage: Usage
+  spent: Spent
+  /** Clock of the attempt when `spent.worked_ms` was 0 for it: monotonic, in milliseconds. */
+  readonly workingSince: number
+}
+
+/** Everything a run's loop works with. One per attempt; one more for each agent that serves it as a tool. */
 export interface RunContext {
   readonly runId: string
-  readonly agent: Agent
-  readonly model: Model
+  /** The agent at work: the one that was called, one the run was routed or handed to, or one that serves as a tool. */
+  agent: Agent
+  /** Its models, in order of preference; the first is asked. A model that failed goes to the end. */
+  models: readonly Model[]
+  readonly directory: Directory
   readonly options: RunOptions
   readonly principal: Principal
   readonly conversationId: string | null
@@ -78,14 +107,27 @@ export interface RunContext {
   readonly agentChanged: boolean
   /** What earlier runs said, oldest first; not `complete` where there are more than are ever read. Read when first needed. */
   history(): Promise<{ items: readonly PlacedItem[]; complete: boolean }>
-  /** The run's own items so far, by position. Grows as batches are committed. */
+  /** Its own items so far, by position. Grows as batches are committed. */
   readonly items: readonly PlacedItem[]
-  /** Ledger and the latest approvals of earlier attempts, by call id. Empty on a first attempt. */
+  /** Items of agents that served as tools in earlier attempts, by the call they served. */
+  readonly served: ReadonlyMap<string, readonly PlacedItem[]>
+  /** Ledger and approvals of earlier attempts, by call id; approvals oldest first. Empty on a first attempt. */
   readonly calls: ReadonlyMap<string, CallRecord>
-  readonly approvals: ReadonlyMap<string, CallApproval>
-  /** Totals of the attempts before this one, then kept up by the loop. */
-  usage: Usage
+  readonly approvals: ReadonlyMap<string, readonly CallApproval[]>
+  /** Of this run, agents that serve it included. */
+  readonly totals: Totals
+  /** The limits that hold for it, each counted from what was used up `before`. */
+  budgets: readonly { budget: Budget; before: { usage: Usage; spent: Spent } | null }[]
+  /** Transfers that the run may still make. */
+  handoffsLeft: number
+  /** Replies of this agent's own. */
   steps: number
+  /** Nobody has chosen yet who answers. `current`: who did in the conversation before. Null: there is nothing to choose. */
+  readonly unrouted: { current: Agent | null } | null
+  /** The loop, for agents that serve as tools. */
+  readonly drive: (context: RunContext) => Promise<void>
+  /** The call that this agent serves; null where it is the run's own. */
+  readonly parentCallId: string | null
   readonly log: StepLog
   /** Fires with an `Interruption` as its reason. */
   readonly signal: AbortSignal

@@ -1,15 +1,22 @@
+import { sleep } from '../clock.ts'
 import { traceOf } from '../logger.ts'
 import type { ToolProgressEvent } from '../events.ts'
 import type { RunError } from '../run-state.ts'
 import type { CallPlan } from './call-plan.ts'
 import { approvalContext } from './call-plan.ts'
 import type { RunContext } from './context.ts'
-import type { ToolContext } from './tool.ts'
+import type { Answer, Question, ToolContext } from './definitions.ts'
+import type { NewApproval } from './run-end.ts'
+import { cachedResult, keepResult } from './tool-cache.ts'
 
 export type ToolOutcome =
   | { kind: 'result'; output: string; error?: RunError; settled: 'committed' | 'unknown' }
   /** The run was interrupted and the tool did not end within its second. */
   | { kind: 'lost' }
+  /** It wants to know something before it goes on. */
+  | { kind: 'question'; question: Question; input: unknown }
+  /** An agent that serves as the tool waits for these. */
+  | { kind: 'asks'; approvals: NewApproval[] }
 
 /** How long a tool may go on after its signal fired because the run was interrupted. */
 const graceMs = 1_000
@@ -17,29 +24,53 @@ const maxErrorChars = 2_000
 
 type Plan = Extract<CallPlan, { kind: 'run' }>
 type Ending =
-  { ended: 'value'; value: unknown } | { ended: 'thrown'; error: unknown } | { ended: 'timeout' | 'lost' }
+  | { ended: 'value'; value: unknown }
+  | { ended: 'thrown'; error: unknown }
+  | { ended: 'timeout' | 'lost' }
+  | { ended: 'question'; question: Question }
 
 /**
  * Runs one tool. Whatever it does, throwing, hanging or answering with too much, comes back as a result the model can
  * read. A `write` whose end we did not see is `outcome_unknown`, so that the model is not invited to repeat it.
  */
 export async function executeTool(context: RunContext, plan: Plan): Promise<ToolOutcome> {
-  const ending = await settle(context, plan)
+  const kept = cachedResult(context, plan)
+  if (kept !== undefined) return { kind: 'result', output: kept, settled: 'committed' }
+  const ending = await settleWithRetries(context, plan)
   switch (ending.ended) {
-    case 'value':
-      return succeed(plan, ending.value)
+    case 'value': {
+      const outcome = succeed(plan, ending.value)
+      if (outcome.kind === 'result' && !outcome.error) keepResult(context, plan, outcome.output)
+      return outcome
+    }
     case 'thrown':
       return fail(context, plan, ending.error)
     case 'timeout':
       return timedOut(plan)
     case 'lost':
       return { kind: 'lost' }
+    case 'question':
+      return { kind: 'question', question: ending.question, input: plan.input }
     default:
       return ending satisfies never
   }
 }
 
-/** Resolves with the first of: the tool's end, its timeout, a second after the run was interrupted. */
+async function settleWithRetries(context: RunContext, plan: Plan): Promise<Ending> {
+  const { times, delayMs } = plan.tool.retries
+  for (let failures = 0; ; failures++) {
+    const ending = await settle(context, plan)
+    const failed = ending.ended === 'thrown' || ending.ended === 'timeout'
+    if (!failed || failures >= times || context.signal.aborted) return ending
+    if (ending.ended === 'thrown') {
+      context.logger.warn({ err: traceOf(ending.error), tool: plan.tool.name }, 'tool failed, trying again')
+    }
+    await sleep({ clock: context.clock, ms: delayMs * 2 ** failures, signal: context.signal })
+    if (context.signal.aborted) return { ended: 'lost' }
+  }
+}
+
+/** Resolves with the first of: the tool's end, its timeout, its question, a second after the run was interrupted. */
 function settle(context: RunContext, plan: Plan): Promise<Ending> {
   const { clock } = context
   const controller = new AbortController()
@@ -55,19 +86,30 @@ function settle(context: RunContext, plan: Plan): Promise<Ending> {
       controller.abort(context.signal.reason)
       forgets.push(clock.after(graceMs, () => end({ ended: 'lost' })))
     }
-    forgets.push(
-      clock.after(plan.tool.timeoutMs, () => {
-        controller.abort(new DOMException('The tool took too long.', 'TimeoutError'))
-        end({ ended: context.signal.aborted ? 'lost' : 'timeout' })
-      }),
-    )
+    if (plan.tool.timeoutMs !== null) {
+      forgets.push(
+        clock.after(plan.tool.timeoutMs, () => {
+          controller.abort(new DOMException('The tool took too long.', 'TimeoutError'))
+          end({ ended: context.signal.aborted ? 'lost' : 'timeout' })
+        }),
+      )
+    }
     context.signal.addEventListener('abort', interrupt)
     forgets.push(() => context.signal.removeEventListener('abort', interrupt))
     if (context.signal.aborted) interrupt()
     const progress: ToolContext['progress'] = (shown) => {
       if (!over) context.log.progress(progressEvent(plan.call.call_id, shown))
     }
-    call(plan, toolContext(context, { plan, signal: controller.signal, progress })).then(
+    const answers = answersOf(context, plan.call.call_id)
+    const ask: ToolContext['ask'] = async (question) => {
+      const answer = answers.shift()
+      if (answer) return answer
+      const given = new DOMException('The run waits for an answer; the tool runs again then.', 'AbortError')
+      controller.abort(given)
+      end({ ended: 'question', question })
+      throw given
+    }
+    call(plan, toolContext(context, { plan, signal: controller.signal, progress, ask })).then(
       (value) => end({ ended: 'value', value }),
       // A tool that gives up because the run was interrupted has told us nothing of what it did before.
       (error: unknown) => end(context.signal.aborted ? { ended: 'lost' } : { ended: 'thrown', error }),
@@ -95,18 +137,30 @@ function progressEvent(
 
 function toolContext(
   context: RunContext,
-  input: { plan: Plan } & Pick<ToolContext, 'signal' | 'progress'>,
+  input: { plan: Plan } & Pick<ToolContext, 'signal' | 'progress' | 'ask'>,
 ): ToolContext {
-  const { plan, signal, progress } = input
+  const { plan, signal, progress, ask } = input
   const { call_id } = plan.call
+  const base = context.parentCallId === null ? context.runId : `${context.runId}-${context.parentCallId}`
   return {
     ...approvalContext(context),
     signal,
-    idempotencyKey: `${context.runId}-${plan.step}-${plan.index}`,
+    idempotencyKey: `${base}-${plan.step}-${plan.index}`,
     callId: call_id,
     progress,
+    ask,
     log: (message, fields) => context.logger.info({ tool: plan.tool.name, call_id, fields }, message),
   }
+}
+
+/** What people answered to the questions of a call, in the order it asked them. */
+function answersOf(context: RunContext, callId: string): Answer[] {
+  const questions = (context.approvals.get(callId) ?? []).filter(({ reason }) => reason === 'question')
+  return questions.map(({ status, decision }): Answer => {
+    if (status === 'answered') return { action: 'accept', content: decision?.answer }
+    if (status !== 'rejected') return { action: 'cancel' }
+    return { action: 'decline', ...(decision?.reason === undefined ? {} : { reason: decision.reason }) }
+  })
 }
 
 function succeed(plan: Plan, value: unknown): ToolOutcome {
@@ -123,13 +177,13 @@ function succeed(plan: Plan, value: unknown): ToolOutcome {
       settled: 'committed',
     }
   }
-  return { kind: 'result', output: cut(output, plan.tool.maxOutputChars), settled: 'committed' }
+  return { kind: 'result', output: cutText(output, plan.tool.maxOutputChars), settled: 'committed' }
 }
 
 function fail(context: RunContext, plan: Plan, error: unknown): ToolOutcome {
   context.logger.warn({ err: traceOf(error), tool: plan.tool.name }, 'tool failed')
   // The text is the tool author's word to the model; the event carries only the code's own.
-  const output = `Error: ${cut(textOf(error) || 'The tool failed.', maxErrorChars)}`
+  const output = `Error: ${cutText(textOf(error) || 'The tool failed.', maxErrorChars)}`
   return {
     kind: 'result',
     output,
@@ -148,7 +202,7 @@ function textOf(error: unknown): string {
 }
 
 function timedOut(plan: Plan): ToolOutcome {
-  const seconds = plan.tool.timeoutMs / 1000
+  const seconds = (plan.tool.timeoutMs ?? 0) / 1000
   if (plan.tool.effect === 'write') {
     const message = `No answer within ${seconds} s. Whether the call took effect is not known: do not repeat it before you have checked.`
     return {
@@ -168,7 +222,7 @@ function timedOut(plan: Plan): ToolOutcome {
 }
 
 /** Keeps the beginning and says how much is missing. Never ends in half a character. */
-function cut(text: string, maxChars: number): string {
+export function cutText(text: string, maxChars: number): string {
   if (text.length <= maxChars) return text
   const kept = text.slice(0, maxChars).replace(/[\uD800-\uDBFF]$/, '')
   return `${kept}\n[cut: ${text.length - kept.length} of ${text.length} characters are missing]`

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import type { Item, PlacedItem } from '../items.ts'
+import type { ModelItem, PlacedItem } from '../items.ts'
 import { buildHistory, estimateTokens, type HistoryLimits } from './history.ts'
 
-type Short = Item | [void_: 'void', item: Item]
+type Short = ModelItem | [void_: 'void', item: ModelItem]
 
 /** Items of a run, by step; step null are input. */
 function run(runId: string, steps: [step: number | null, ...items: Short[]][]): PlacedItem[] {
@@ -10,12 +10,12 @@ function run(runId: string, steps: [step: number | null, ...items: Short[]][]): 
   return steps.flatMap(([step, ...items]) =>
     items.map((short) => {
       const [isVoid, item] = Array.isArray(short) ? [true, short[1]] : [false, short]
-      return { run_id: runId, position: position++, step, void: isVoid, item }
+      return { run_id: runId, position: position++, step, void: isVoid, parent_call_id: null, item }
     }),
   )
 }
 
-const message = (role: 'user' | 'assistant', text: string, partial?: true): Item => ({
+const message = (role: 'user' | 'assistant', text: string, partial?: true): ModelItem => ({
   type: 'message',
   id: text,
   role,
@@ -24,7 +24,7 @@ const message = (role: 'user' | 'assistant', text: string, partial?: true): Item
 })
 const user = (text: string) => message('user', text)
 const said = (text: string, partial?: true) => message('assistant', text, partial)
-const call = (call_id: string, partial?: true): Item => ({
+const call = (call_id: string, partial?: true): ModelItem => ({
   type: 'tool_call',
   id: `call ${call_id}`,
   call_id,
@@ -32,13 +32,13 @@ const call = (call_id: string, partial?: true): Item => ({
   arguments: '{}',
   ...(partial ? { partial } : {}),
 })
-const result = (call_id: string): Item => ({
+const result = (call_id: string): ModelItem => ({
   type: 'tool_result',
   id: `result ${call_id}`,
   call_id,
   output: 'ok',
 })
-const thought = (text: string, partial?: true): Item => ({
+const thought = (text: string, partial?: true): ModelItem => ({
   type: 'reasoning',
   id: text,
   text,
@@ -191,7 +191,7 @@ test('an estimate counts text, and a picture as a thousand tokens', () => {
   expect(estimateTokens([])).toBe(0)
   expect(estimateTokens([user('1234567')])).toBe(6)
   expect(estimateTokens([thought('1234567'), call('a'), result('a')])).toBe(16)
-  const picture: Item = {
+  const picture: ModelItem = {
     type: 'message',
     id: 'p',
     role: 'user',

@@ -1,5 +1,13 @@
 import { createId } from '../ids.ts'
-import type { Item, PlacedItem, ToolCallItem, ToolResultItem } from '../items.ts'
+import type {
+  Item,
+  MessageItem,
+  ModelItem,
+  NoteItem,
+  PlacedItem,
+  ToolCallItem,
+  ToolResultItem,
+} from '../items.ts'
 
 export interface HistoryLimits {
   /** Estimated tokens for everything that is sent, this run's own items included. */
@@ -11,40 +19,107 @@ export interface HistoryLimits {
 /** How many earlier runs are ever read for one request. */
 export const maxHistoryRuns = 500
 
+export interface BuiltHistory {
+  items: ModelItem[]
+  /** The runs that are sent along. */
+  turns: number
+  trimmed: boolean
+  /** What was left out, oldest first: by run. Behind the summary that stands for what was before it, where there is one. */
+  left: { runId: string; items: ModelItem[] }[]
+  summary: NoteItem | undefined
+}
+
 /**
  * The items of a provider request: earlier runs, then this one. Well-formed whatever happened before: void items and cut
- * calls are left out, every call is followed by exactly one result (a made-up one where there is none), in call order.
- * Over the limits whole runs are left out, oldest first; this run's own items always stay. `turns`: the runs that are left.
+ * calls are left out, every call is followed by exactly one result (a made-up one where there is none), in call order. A
+ * summary stands for the runs it was made of. Over the limits whole runs are left out, oldest first; the newest summary and
+ * this run's own items always stay.
  */
 export function buildHistory(input: {
   earlier: readonly PlacedItem[]
   own: readonly PlacedItem[]
   limits: HistoryLimits
-}): { items: Item[]; turns: number; trimmed: boolean } {
-  const own = pairCalls(input.own)
-  if (input.earlier.length === 0) return { items: own, turns: 0, trimmed: false }
-  const turns = groupByRun(input.earlier).map(pairCalls)
+}): BuiltHistory {
+  const own = pairCalls(currentNotes(input.own))
+  if (input.earlier.length === 0)
+    return { items: own, turns: 0, trimmed: false, left: [], summary: undefined }
+  const summary = newestSummary(input)
+  const turns = afterSummary(groupByRun(input.earlier), summary).map(({ runId, items }) => ({
+    runId,
+    items: pairCalls(pastNotes(items)),
+  }))
+  const opening = summary ? [toMessage(summary)] : []
   const { maxTokens = Infinity, maxTurns = Infinity } = input.limits
-  let room = maxTokens - estimateTokens(own)
+  let room = maxTokens - estimateTokens(own) - estimateTokens(opening)
   let first = turns.length
   while (first > 0 && turns.length - first < maxTurns) {
-    const turn = turns[first - 1] ?? []
-    room -= estimateTokens(turn)
+    room -= estimateTokens(turns[first - 1]?.items ?? [])
     if (room < 0) break
     first--
   }
   const kept = turns.slice(first)
-  return { items: [...kept.flat(), ...own], turns: kept.length, trimmed: first > 0 }
+  const items = [...opening, ...kept.flatMap((turn) => turn.items), ...own]
+  return { items, turns: kept.length, trimmed: first > 0, left: turns.slice(0, first), summary }
+}
+
+function newestSummary(input: {
+  earlier: readonly PlacedItem[]
+  own: readonly PlacedItem[]
+}): NoteItem | undefined {
+  const isSummary = ({ item }: PlacedItem) => item.type === 'note' && item.kind === 'summary'
+  const found = input.own.findLast(isSummary) ?? input.earlier.findLast(isSummary)
+  return found?.item.type === 'note' ? found.item : undefined
+}
+
+function afterSummary(turns: Turn[], summary: NoteItem | undefined): Turn[] {
+  if (!summary) return turns
+  return turns.slice(turns.findIndex(({ runId }) => runId === summary.through_run_id) + 1)
+}
+
+/** Of this run: the newest plan, and what is meant for the model now. A summary stands before everything else. */
+function currentNotes(own: readonly PlacedItem[]): PlacedItem[] {
+  const plan = own.findLast(({ item }) => item.type === 'note' && item.kind === 'plan')
+  return own.filter((placed) => {
+    const { item } = placed
+    if (item.type !== 'note') return true
+    return item.kind === 'plan' ? placed === plan : item.kind !== 'summary'
+  })
+}
+
+/** Of earlier runs nothing that Parley told the model, nor the answers that it told to be wrong. */
+function pastNotes(items: readonly PlacedItem[]): PlacedItem[] {
+  const corrected = new Set<number | null>()
+  for (const { item, step } of items) {
+    if (item.type === 'note' && item.kind === 'correction') corrected.add(step)
+  }
+  return items.filter(({ item, step }) => {
+    if (item.type === 'note') return false
+    return !(item.type === 'message' && step !== null && corrected.has(step))
+  })
+}
+
+const noteHeadings = {
+  plan: 'The plan, as it stands:',
+  correction: '',
+  reminder: '',
+  summary: 'Summary of the conversation before this point:',
+} as const
+
+/** As a model reads it: a message that stands where the note does. */
+function toMessage(note: NoteItem): MessageItem {
+  const heading = noteHeadings[note.kind]
+  const text = heading === '' ? note.text : `${heading}\n${note.text}`
+  return { type: 'message', id: note.id, role: 'user', content: [{ type: 'text', text }] }
 }
 
 /** A rough count, on the high side for English: three and a half characters a token, four tokens an item. */
-export function estimateTokens(items: readonly Item[]): number {
+export function estimateTokens(items: readonly ModelItem[]): number {
   let characters = 0
   for (const item of items) characters += 14 + lengthOf(item)
   return Math.ceil(characters / 3.5)
 }
 
-function lengthOf(item: Item): number {
+function lengthOf(item: ModelItem): number {
   switch (item.type) {
     case 'message': {
       let length = 0
@@ -63,21 +138,24 @@ function lengthOf(item: Item): number {
   }
 }
 
-function groupByRun(items: readonly PlacedItem[]): PlacedItem[][] {
-  const groups: PlacedItem[][] = []
-  let last: string | undefined
+interface Turn {
+  runId: string
+  items: PlacedItem[]
+}
+
+function groupByRun(items: readonly PlacedItem[]): Turn[] {
+  const groups: Turn[] = []
   for (const placed of items) {
-    if (placed.run_id !== last) groups.push([])
-    last = placed.run_id
-    groups.at(-1)?.push(placed)
+    if (placed.run_id !== groups.at(-1)?.runId) groups.push({ runId: placed.run_id, items: [] })
+    groups.at(-1)?.items.push(placed)
   }
   return groups
 }
 
-function pairCalls(placed: readonly PlacedItem[]): Item[] {
+function pairCalls(placed: readonly PlacedItem[]): ModelItem[] {
   const results = new Map<string, ToolResultItem>()
   for (const { item } of placed) if (item.type === 'tool_result') results.set(item.call_id, item)
-  const items: Item[] = []
+  const items: ModelItem[] = []
   // The calls of one reply stand together behind its text, and their results behind them.
   let calls: ToolCallItem[] = []
   let step: number | null = null
@@ -99,14 +177,14 @@ function pairCalls(placed: readonly PlacedItem[]): Item[] {
     if (answered || one.step !== step || isTurnOfCaller(item)) flush()
     step = one.step
     if (item.type === 'tool_call') calls.push(item)
-    else items.push(item)
+    else items.push(item.type === 'note' ? toMessage(item) : item)
   }
   flush()
   return items
 }
 
 function isTurnOfCaller(item: Item): boolean {
-  return item.type === 'message' && item.role !== 'assistant'
+  return item.type === 'note' || (item.type === 'message' && item.role !== 'assistant')
 }
 
 function missingResult(call: ToolCallItem): ToolResultItem {

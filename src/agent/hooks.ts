@@ -17,9 +17,18 @@ export interface Refusal {
   refuse: { code: 'content_filter' | 'tool_refused'; message: string }
 }
 
+/** Passes streamed text on, changed. Stateful: one per block of text or reasoning, in order. Must not throw. */
+export interface TextFilter {
+  /** What may be shown now, given the next piece. May hold some back until it knows more. */
+  push(delta: string): string
+  /** The block is over: what was held back. */
+  end(): string
+}
+
 /**
  * An author's own steps around the model and the tools. A hook may change what it is given by returning another value,
- * refuse, or warn; what it throws fails the run as `internal`. Hooks may run again after a crash.
+ * refuse, or warn; what it throws fails the run as `internal`. Hooks may run again after a crash. Where an agent has several,
+ * each is given what the one before it made, and the first refusal stands.
  */
 export interface Hooks {
   /** Before every model call. A refusal ends the run with `content_filter`. */
@@ -32,6 +41,8 @@ export interface Hooks {
     reply: { items: readonly Item[]; reply: ModelReply },
     context: HookContext,
   ): Refusal | undefined | Promise<Refusal | undefined>
+  /** Changes what is streamed, before anybody sees it; what it gives is what is kept. Asked for each block of a reply. */
+  filterText?(kind: 'text' | 'reasoning', context: HookContext): TextFilter | undefined
   /** Before a tool runs, after its arguments were checked. A refusal is the call's result (`tool_refused`). */
   beforeTool?(
     call: { item: ToolCallItem; input: unknown },

@@ -1,43 +1,64 @@
-import type { ApprovalRequest, EventDraft } from '../events.ts'
-import { createId } from '../ids.ts'
-import { toIsoDate } from '../clock.ts'
+import { AppError } from '../errors.ts'
+import type { EventDraft, PendingCall } from '../events.ts'
 import type { ToolCallItem } from '../items.ts'
-import { addUsage, type StopReason } from '../run-state.ts'
-import { act } from './act.ts'
+import type { StopReason } from '../run-state.ts'
+import { act, refuseCall, transfer } from './act.ts'
+import { exhaustedBudget, remindOfBudget } from './budget.ts'
 import { inputHash, planCalls, type CallPlan, type PlacedCall } from './call-plan.ts'
-import type { Batch, RunContext, RunOutcome } from './context.ts'
+import type { Batch, NewItem, RunContext } from './context.ts'
+import { checkAnswer, correction, countCorrections, maxCorrections, outputOf } from './output.ts'
+import { plan } from './plan.ts'
+import { route } from './route.ts'
+import { completed, newApproval, suspended, type NewApproval } from './run-end.ts'
+import { summarise } from './summarise.ts'
 import { think, type Thought } from './think.ts'
+import { totalsOf } from './totals.ts'
+
+type Reply = Extract<Thought, { kind: 'reply' }>
+/** What a function of the loop leaves: the run goes on, or has ended or waits and is committed so. */
+type Progress = 'goes on' | 'over'
 
 /**
- * Think, act, observe, until the run ends or waits for somebody: then it is committed so. Goes on wherever the committed
+ * Route, plan, think, act, observe, until the run ends or waits for somebody: then it is committed so. Goes on wherever the committed
  * rows leave off. Throws an `Interruption`, the coded error of a model, or whatever a bug throws; the run is then still
  * open and the caller ends it.
  */
 export async function runLoop(context: RunContext): Promise<void> {
-  if (context.attempt > 1 && (await recover(context))) return
-  const maxSteps = stepLimit(context)
-  while (context.steps < maxSteps) {
+  if (context.attempt > 1 && (await recover(context)) === 'over') return
+  if (context.unrouted) await route(context, context.unrouted.current)
+  while (context.steps < stepLimit(context)) {
+    const exhausted = exhaustedBudget(context)
+    if (exhausted !== undefined) return endAtBudget(context, exhausted)
+    await prepareStep(context)
     const thought = await think(context, { offerTools: true })
-    if (await observe(context, thought)) return
+    if ((await observe(context, thought)) === 'over') return
   }
-  await endAtLimit(context, maxSteps)
+  await endAtSteps(context)
 }
 
-/** Finishes the step that an earlier attempt left. True: the run has ended or waits. */
-async function recover(context: RunContext): Promise<boolean> {
+/** What comes before a model is asked: a summary of what no longer fits, the plan, a word on the budget. */
+async function prepareStep(context: RunContext): Promise<void> {
+  await summarise(context)
+  await plan(context)
+  const reminder = remindOfBudget(context)
+  if (!reminder) return
+  await context.log.commit({ items: [{ step: context.steps, void: false, item: reminder }] })
+}
+
+/** Finishes the step that an earlier attempt left. */
+async function recover(context: RunContext): Promise<Progress> {
   const open = openCalls(context)
   if (open.length === 0) {
-    if (context.rescued) {
+    if (context.rescued && context.parentCallId === null) {
       const retry: EventDraft = { type: 'step.retry', step: context.steps, reason: 'node_lost' }
       await context.log.commit({ events: [retry], recovery: true })
     }
-    return false
+    return 'goes on'
   }
   const plans = await planCalls(context, open)
   const claims = claimsOf(plans)
   if (claims.length > 0) await context.log.commit({ claims, recovery: true })
-  await act(context, plans)
-  return pause(context, plans)
+  return carryOut(context, plans)
 }
 
 /** Calls of the last committed reply that have no result. */
@@ -53,126 +74,154 @@ function openCalls(context: RunContext): PlacedCall[] {
   return calls.map((call, index) => ({ call, step, index })).filter(({ call }) => !results.has(call.call_id))
 }
 
-/** Commits a reply and carries out what it asks for. True: the run has ended or waits. */
-async function observe(context: RunContext, thought: Thought): Promise<boolean> {
+/** Commits a reply and carries out what it asks for. */
+async function observe(context: RunContext, thought: Thought): Promise<Progress> {
   if (thought.kind === 'refused') {
     await endRefused(context, thought)
-    return true
+    return 'over'
   }
+  if (thought.calls.length === 0) return conclude(context, thought, { stop: stopReasonOf(thought) })
   const step = context.steps
   const batch = takeReply(context, thought)
-  if (thought.calls.length === 0) {
-    const stop = stopReasonOf(thought)
-    if (stop === 'content_filter') batch.events?.push(filtered('The model provider filtered the answer.'))
-    await context.log.commit(completed(context, { batch, stop, output: messageIds(thought) }))
-    return true
-  }
   const plans = await planCalls(
     context,
     thought.calls.map((call, index) => ({ call, step, index })),
   )
   batch.claims = claimsOf(plans)
   await context.log.commit(batch)
-  await act(context, plans)
-  return pause(context, plans)
+  return carryOut(context, plans)
+}
+
+/** Ends the run with an answer, or tells the model what is wrong with it where it must satisfy a schema. */
+async function conclude(
+  context: RunContext,
+  thought: Reply,
+  { stop, forced = false }: { stop: StopReason; forced?: boolean },
+): Promise<Progress> {
+  const step = context.steps
+  const batch = takeReply(context, thought)
+  if (stop === 'content_filter') batch.events?.push(filtered('The model provider filtered the answer.'))
+  const ending = { batch, stop, output: messageIds(thought), forced }
+  const output = stop === 'content_filter' ? null : outputOf(context)
+  if (!output) {
+    await context.log.commit(completed(context, ending))
+    return 'over'
+  }
+  const verdict = checkAnswer(output, thought.items)
+  if (verdict.ok) {
+    await context.log.commit(completed(context, { ...ending, parsed: verdict.value }))
+    return 'over'
+  }
+  if (countCorrections(context) >= maxCorrections) {
+    // What it said stays, as the output of a run that failed.
+    context.log.defer({ events: batch.events ?? [], items: batch.items ?? [] })
+    throw new AppError('output_invalid', { cause: new Error(verdict.message) })
+  }
+  const note: NewItem = { step, void: false, item: correction(output, verdict.message) }
+  await context.log.commit({ ...batch, items: [...(batch.items ?? []), note] })
+  return 'goes on'
 }
 
 /** The batch that commits a reply; the run's totals move on with it. */
-function takeReply(context: RunContext, thought: Extract<Thought, { kind: 'reply' }>): Batch {
+function takeReply(context: RunContext, thought: Reply): Batch {
   const step = context.steps
   context.steps = step + 1
-  if (thought.reply.usage) context.usage = addUsage(context.usage, thought.reply.usage)
   return {
     events: [thought.stepEnd],
     items: thought.items.map((item) => ({ step, void: false, item })),
-    usage: context.usage,
+    ...totalsOf(context),
     steps: context.steps,
   }
 }
 
-/** Suspends, or ends with `client_tools`, where calls wait for somebody else. */
-async function pause(context: RunContext, plans: readonly CallPlan[]): Promise<boolean> {
-  const approvals = plans.filter((plan) => plan.kind === 'approve')
-  const callers = plans.filter((plan) => plan.kind === 'caller')
+/** Runs the calls of a step; then suspends, hands over, or ends with `client_tools`, where calls ask for that. */
+async function carryOut(context: RunContext, plans: readonly CallPlan[]): Promise<Progress> {
+  const asked = await act(context, plans)
+  const approvals = [
+    ...asked,
+    ...plans.flatMap((one) => (one.kind === 'approve' ? [toApproval(context, one)] : [])),
+  ]
+  const callers = plans.flatMap((one) => (one.kind === 'caller' ? [toPending(one)] : []))
   const suspends = context.options.on_caller_tool === 'suspend'
   if (approvals.length > 0 || (callers.length > 0 && suspends)) {
-    await suspend(context, { approvals, callers: suspends ? callers : [] })
-    return true
+    await context.log.commit(suspended(context, { approvals, pending: suspends ? callers : [] }))
+    return 'over'
   }
-  if (callers.length === 0) return false
-  const batch: Batch = { events: [], usage: context.usage, steps: context.steps }
+  await transferOnce(context, plans)
+  if (callers.length === 0) return 'goes on'
   await context.log.commit(
-    completed(context, { batch, stop: 'client_tools', output: lastMessageIds(context) }),
+    completed(context, { batch: {}, stop: 'client_tools', output: lastMessageIds(context) }),
   )
-  return true
+  return 'over'
 }
 
-async function suspend(
-  context: RunContext,
-  input: {
-    approvals: Extract<CallPlan, { kind: 'approve' }>[]
-    callers: Extract<CallPlan, { kind: 'caller' }>[]
-  },
-): Promise<void> {
-  const now = context.clock.now()
-  const { approvalTimeoutMs } = context.agent
-  const expiresAt = approvalTimeoutMs === null ? null : now + approvalTimeoutMs
-  const approvals = input.approvals.map((plan): ApprovalRequest => ({
-    id: createId('appr'),
-    call_id: plan.call.call_id,
-    tool: plan.call.name,
-    arguments: plan.input,
-    reason: plan.reason,
-    expires_at: expiresAt === null ? null : toIsoDate(expiresAt),
-  }))
-  const pending = input.callers.map((plan) => ({
-    call_id: plan.call.call_id,
-    name: plan.call.name,
-    arguments: plan.input,
-  }))
-  await context.log.commit({
-    events: [{ type: 'run.suspend', approvals, tool_calls: pending }],
-    end: {
-      status: 'suspended',
-      approvals: approvals.map((approval) => ({ ...approval, created_at: now, expires_at_ms: expiresAt })),
-      pending_calls: pending,
-    },
-  })
+/** The first transfer of a reply is made, within the run's limit; the run cannot be in two hands. */
+async function transferOnce(context: RunContext, plans: readonly CallPlan[]): Promise<void> {
+  let made = false
+  for (const one of plans) {
+    if (one.kind !== 'transfer') continue
+    if (made) {
+      const message = 'The conversation was handed over already.'
+      await refuseCall(context, one, { code: 'tool_refused', message })
+    } else if (context.handoffsLeft <= 0) {
+      const message = 'The conversation was handed over too often in this run. Answer yourself.'
+      await refuseCall(context, one, { code: 'handoff_limit', message })
+    } else {
+      made = true
+      context.handoffsLeft--
+      await transfer(context, one)
+    }
+  }
+}
+
+function toApproval(context: RunContext, one: Extract<CallPlan, { kind: 'approve' }>): NewApproval {
+  const { call_id, name } = one.call
+  return newApproval(context, { call_id, tool: name, arguments: one.input, reason: one.reason })
+}
+
+function toPending({ call, input }: Extract<CallPlan, { kind: 'caller' }>): PendingCall {
+  return { call_id: call.call_id, name: call.name, arguments: input }
 }
 
 /** No steps are left: one last call without tools where the run may have it, else the run ends with what there is. */
-async function endAtLimit(context: RunContext, maxSteps: number): Promise<void> {
+async function endAtSteps(context: RunContext): Promise<void> {
   const force = context.options.force_answer ?? context.agent.forceAnswer
-  const message = `The limit of ${maxSteps} steps was reached without a final answer.${force ? ' Asking once more without tools.' : ''}`
-  context.log.defer({ events: [{ type: 'warning', code: 'max_steps', message }] })
-  if (!force) {
-    const batch: Batch = { events: [], usage: context.usage, steps: context.steps }
-    await context.log.commit(
-      completed(context, { batch, stop: 'max_steps', output: lastMessageIds(context) }),
-    )
-    return
+  const limit = `The limit of ${stepLimit(context)} steps was reached without a final answer.`
+  warn(context, 'max_steps', force ? `${limit} Asking once more without tools.` : limit)
+  if (force) return forceAnswer(context, 'max_steps')
+  await endWithWhatThereIs(context, 'max_steps')
+}
+
+/** A limit of the run is reached. An answer without tools costs no tool calls; of all else there is nothing left. */
+async function endAtBudget(context: RunContext, what: string): Promise<void> {
+  const force = context.options.force_answer ?? context.agent.forceAnswer
+  warn(context, 'budget', `The run has used up its budget: ${what}.`)
+  if (force && what === 'tool calls') return forceAnswer(context, 'budget')
+  await endWithWhatThereIs(context, 'budget')
+}
+
+async function forceAnswer(context: RunContext, stop: StopReason): Promise<void> {
+  for (;;) {
+    const thought = await think(context, { offerTools: false })
+    if (thought.kind === 'refused') return endRefused(context, thought)
+    if ((await conclude(context, thought, { stop, forced: true })) === 'over') return
   }
-  const thought = await think(context, { offerTools: false })
-  if (thought.kind === 'refused') return endRefused(context, thought)
-  const batch = takeReply(context, thought)
-  const output = messageIds(thought)
-  await context.log.commit(completed(context, { batch, stop: 'max_steps', output, forced: true }))
+}
+
+async function endWithWhatThereIs(context: RunContext, stop: StopReason): Promise<void> {
+  await context.log.commit(completed(context, { batch: {}, stop, output: lastMessageIds(context) }))
 }
 
 async function endRefused(
   context: RunContext,
   thought: Extract<Thought, { kind: 'refused' }>,
 ): Promise<void> {
-  const events = thought.stepEnd ? [thought.stepEnd] : []
   const step = context.steps
   if (thought.stepEnd) context.steps = step + 1
-  if (thought.usage) context.usage = addUsage(context.usage, thought.usage)
   const batch: Batch = {
-    events: [...events, filtered(thought.message)],
+    events: [...(thought.stepEnd ? [thought.stepEnd] : []), filtered(thought.message)],
     // Shown, but refused: kept for the replay and never sent to a model again.
     items: thought.items.map((item) => ({ step, void: true, item })),
-    usage: context.usage,
-    steps: context.steps,
   }
   await context.log.commit(completed(context, { batch, stop: 'content_filter', output: [] }))
 }
@@ -181,27 +230,11 @@ function filtered(message: string): EventDraft {
   return { type: 'warning', code: 'content_filter', message }
 }
 
-function completed(
-  context: RunContext,
-  input: { batch: Batch; stop: StopReason; output: string[]; forced?: boolean },
-): Batch {
-  const { batch, stop, output } = input
-  const forced = input.forced ? { forced: true as const } : {}
-  const end: RunOutcome = { status: 'completed', stop_reason: stop, error: null, output, ...forced }
-  const event: EventDraft = {
-    type: 'run.end',
-    status: 'completed',
-    stop_reason: stop,
-    ...forced,
-    output,
-    usage: context.usage,
-    steps: context.steps,
-    error: null,
-  }
-  return { ...batch, events: [...(batch.events ?? []), event], end }
+function warn(context: RunContext, code: string, message: string): void {
+  context.log.defer({ events: [{ type: 'warning', code, message }] })
 }
 
-function stopReasonOf(thought: Extract<Thought, { kind: 'reply' }>): StopReason {
+function stopReasonOf(thought: Reply): StopReason {
   switch (thought.reply.finishReason) {
     case 'length':
       return 'max_output_tokens'
@@ -212,7 +245,7 @@ function stopReasonOf(thought: Extract<Thought, { kind: 'reply' }>): StopReason 
   }
 }
 
-function messageIds(thought: Extract<Thought, { kind: 'reply' }>): string[] {
+function messageIds(thought: Reply): string[] {
   return thought.items.filter((item) => item.type === 'message').map(({ id }) => id)
 }
 
@@ -224,14 +257,14 @@ function lastMessageIds(context: RunContext): string[] {
 
 function claimsOf(plans: readonly CallPlan[]): NonNullable<Batch['claims']> {
   return plans
-    .filter((plan) => plan.kind === 'run')
-    .map((plan) => ({
-      step: plan.step,
-      index: plan.index,
-      call_id: plan.call.call_id,
-      input_hash: inputHash(plan.call.name, plan.input),
-      effect: plan.tool.effect,
-      approval_id: plan.approvalId,
+    .filter((one) => one.kind === 'run')
+    .map((one) => ({
+      step: one.step,
+      index: one.index,
+      call_id: one.call.call_id,
+      input_hash: inputHash(one.call.name, one.input),
+      effect: one.tool.effect,
+      approval_id: one.approvalId,
     }))
 }
 

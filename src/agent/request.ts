@@ -1,22 +1,27 @@
-import type { ModelRequest, ModelSettings, ModelTool } from '../models/model.ts'
-import { callAuthor } from './author-code.ts'
+import { AppError } from '../errors.ts'
+import type { ModelItem } from '../items.ts'
+import type { Model, ModelRequest, ModelSettings } from '../models/model.ts'
 import type { RunContext } from './context.ts'
 import { buildHistory, type HistoryLimits } from './history.ts'
-import { hookContext } from './hook-context.ts'
+import { ownInstructions } from './instructions.ts'
+import { outputInstructions, outputOf } from './output.ts'
+import { runBeforeModel } from './run-hooks.ts'
+import { offeredTools } from './toolbox.ts'
 
 /** `turns`: how many earlier runs are sent along. */
-type Prepared = { request: ModelRequest; turns: number } | { refused: string }
+export type Prepared = { request: ModelRequest; turns: number } | { refused: string }
 
 /**
- * The provider request of the run's next step: instructions, history within its limits (or `maxTurns`, where that is less),
- * tools, settings, hooks.
+ * The request to `model` for the run's next step: instructions, history within its limits (or `maxTurns`, where that is
+ * less), tools, settings, hooks.
  */
 export async function prepareRequest(
   context: RunContext,
-  input: { offerTools: boolean; maxTurns?: number },
+  input: { model: Model; offerTools: boolean; maxTurns?: number },
 ): Promise<Prepared> {
+  const { model } = input
   const limits = historyLimits(context)
-  if (input.maxTurns !== undefined) limits.maxTurns = input.maxTurns
+  if (input.maxTurns !== undefined) limits.maxTurns = Math.min(input.maxTurns, limits.maxTurns ?? Infinity)
   const earlier = await context.history()
   const { items, turns, trimmed } = buildHistory({ earlier: earlier.items, own: context.items, limits })
   if (trimmed || !earlier.complete) {
@@ -24,54 +29,66 @@ export async function prepareRequest(
     context.log.defer({ events: [{ type: 'warning', code: 'history_trimmed', message }] })
   }
   const { options } = context
+  const output = outputOf(context)
   const request: ModelRequest = {
-    instructions: await instructionsOf(context),
-    items,
-    tools: input.offerTools ? toolsOf(context) : [],
+    instructions: await instructionsFor(context, model),
+    items: acceptable(context, model, items),
+    tools: input.offerTools ? await offeredTools(context) : [],
     settings: settingsOf(context),
   }
   if (options.tool_choice !== undefined && input.offerTools) request.toolChoice = options.tool_choice
-  if (options.output_schema !== undefined) request.outputSchema = options.output_schema
-  const { hooks } = context.agent
-  if (!hooks.beforeModel) return { request, turns }
-  const changed = await callAuthor(context.signal, () => hooks.beforeModel?.(request, hookContext(context)))
-  if (changed && 'refuse' in changed) return { refused: changed.refuse.message }
-  return { request: changed ?? request, turns }
+  if (output) request.outputSchema = output.schema
+  if (context.agent.hooks.length === 0) return { request, turns }
+  const changed = await runBeforeModel(context, request)
+  return 'refused' in changed ? changed : { request: changed.request, turns }
 }
 
-function historyLimits(context: RunContext): HistoryLimits {
-  const limits: HistoryLimits = { ...context.agent.history }
-  const { contextWindow } = context.model
-  if (limits.maxTokens === undefined && contextWindow !== undefined) limits.maxTokens = contextWindow * 0.75
+export function historyLimits(context: RunContext): HistoryLimits {
+  const { maxTokens, maxTurns } = context.agent.history
+  const limits: HistoryLimits = {}
+  if (maxTurns !== undefined) limits.maxTurns = maxTurns
+  const contextWindow = context.models[0]?.contextWindow
+  if (maxTokens !== undefined) limits.maxTokens = maxTokens
+  else if (contextWindow !== undefined) limits.maxTokens = contextWindow * 0.75
   return limits
 }
 
-async function instructionsOf(context: RunContext): Promise<string | undefined> {
+async function instructionsFor(context: RunContext, model: Model): Promise<string | undefined> {
   const { agent, options } = context
   const extra = options.instructions
-  if (extra !== undefined && agent.overrides.instructions === 'replace') return extra
-  const own = await ownInstructions(context)
-  const text = extra === undefined ? own : own === '' ? extra : `${own}\n\n${extra}`
+  const replaced = extra !== undefined && agent.overrides.instructions === 'replace'
+  const parts: (string | undefined)[] = replaced ? [extra] : [await ownInstructions(context)]
+  if (!replaced && agent.overrides.instructions === 'append') parts.push(extra)
+  const output = outputOf(context)
+  if (output && !model.enforcesOutputSchema) parts.push(outputInstructions(output))
+  const text = parts.filter((part) => part !== undefined && part !== '').join('\n\n')
   return text === '' ? undefined : text
 }
 
-function ownInstructions(context: RunContext): string | Promise<string> {
-  const { instructions } = context.agent
-  if (typeof instructions === 'string') return instructions
-  const { options, principal, conversationId } = context
-  const { owner, namespace } = principal
-  return callAuthor(context.signal, () =>
-    instructions({ runContext: options.run_context ?? {}, owner, namespace, conversationId }),
-  )
+/**
+ * The items without what the model cannot take. What the caller sends it now must be taken; what was said before is
+ * mentioned instead.
+ */
+function acceptable(context: RunContext, model: Model, items: readonly ModelItem[]): readonly ModelItem[] {
+  const { accepts } = model
+  if (!accepts) return items
+  const isForeign = (part: { type: string }) =>
+    part.type !== 'text' && !accepts.some((kind) => kind === part.type)
+  if (!items.some((item) => item.type === 'message' && item.content.some(isForeign))) return items
+  const now = new Set(context.items.filter(({ step }) => step === null).map(({ item }) => item.id))
+  return items.map((item) => {
+    if (item.type !== 'message' || !item.content.some(isForeign)) return item
+    const kind = item.content.find(isForeign)?.type ?? ''
+    if (now.has(item.id)) throw inputNotAccepted(model.id, kind)
+    const content = item.content.map((part) =>
+      isForeign(part) ? { type: 'text' as const, text: `[${part.type}: not shown to this model]` } : part,
+    )
+    return { ...item, content }
+  })
 }
 
-function toolsOf(context: RunContext): ModelTool[] {
-  const own = context.agent.tools.map(({ name, description, parameters }) => ({
-    name,
-    description,
-    parameters,
-  }))
-  return context.options.tools ? [...own, ...context.options.tools] : own
+export function inputNotAccepted(modelId: string, kind: string): AppError {
+  return new AppError('input_not_accepted', { message: `The model ${modelId} takes no ${kind} input.` })
 }
 
 function settingsOf(context: RunContext): ModelSettings {

@@ -5,11 +5,13 @@ import type { Item, ToolCallItem } from '../items.ts'
 import { traceOf } from '../logger.ts'
 import type { Model, ModelPart, ModelReply, ModelRequest, ModelStreamOptions } from '../models/model.ts'
 import type { Usage } from '../run-state.ts'
-import { callAuthor, orAborted } from './author-code.ts'
+import { orAborted } from './author-code.ts'
 import type { RunContext } from './context.ts'
-import { hookContext } from './hook-context.ts'
 import { createReplyBuilder, type ReplyBuilder } from './reply-builder.ts'
 import { prepareRequest } from './request.ts'
+import { backoffMs, mayRetry } from './retry.ts'
+import { runAfterModel } from './run-hooks.ts'
+import { countUsage } from './totals.ts'
 
 export type Thought =
   | {
@@ -29,66 +31,103 @@ export type Thought =
       stepEnd: EventDraft | undefined
     }
 
-/** The longest wait a provider may ask for; beyond it the run fails now rather than hang. */
-const maxRetryAfterMs = 60_000
-const firstBackoffMs = 500
-const maxBackoffMs = 8_000
+interface Attempts {
+  /** The models that may be asked, the one that is asked first. */
+  models: readonly Model[]
+  /** Tries of each. */
+  tries: Map<Model, number>
+  /** The history was cut once more, to so many turns. */
+  maxTurns: number | undefined
+}
 
 /**
- * One model reply for the run's next step, streamed into the log. Tries again what may pass. Throws the coded error of the
- * last try, or an `Interruption`; what was streamed by then is left with the log, as partial items.
+ * One model reply for the run's next step, streamed into the log. Tries again what may pass, and falls over to the agent's
+ * next model. Throws the coded error of the last try, or an `Interruption`; what was streamed by then is left with the log, as
+ * partial items.
  */
 export async function think(context: RunContext, options: { offerTools: boolean }): Promise<Thought> {
-  let prepared = await prepareRequest(context, options)
-  if ('refused' in prepared) return refusedBefore(prepared.refused)
-  context.signal.throwIfAborted()
-  startStep(context)
-  let trimmed = false
-  for (let tries = 1; ; tries++) {
-    const reply = createReplyBuilder({ log: context.log, provider: context.model.provider })
+  const attempts: Attempts = { models: context.models, tries: new Map(), maxTurns: undefined }
+  for (let started = false; ; started = true) {
+    const model = firstOf(attempts)
+    const prepared = await prepareRequest(context, {
+      model,
+      ...options,
+      ...(attempts.maxTurns === undefined ? {} : { maxTurns: attempts.maxTurns }),
+    })
+    if ('refused' in prepared) return refusedBefore(prepared.refused)
+    context.signal.throwIfAborted()
+    if (!started) startStep(context, model)
+    const reply = createReplyBuilder({ log: context.log, provider: model.provider })
     try {
-      return await askOnce(context, { request: prepared.request, reply })
+      const thought = await askOnce(context, { model, request: prepared.request, reply })
+      context.models = attempts.models
+      return thought
     } catch (error) {
       if (context.signal.aborted) {
         keep(context, reply.abandon(), false)
         throw context.signal.reason
       }
       const failure = AppError.from(error)
-      const trim = failure.code === 'context_length_exceeded' && prepared.turns > 0 && !trimmed
-      if (!trim && (!failure.retryable || tries >= context.agent.modelTries || tooLong(failure))) {
+      const next = nextAttempt(context, { attempts, model, failure, turns: prepared.turns })
+      if (!next) {
         keep(context, reply.abandon(), false)
         throw failure
       }
-      await noteRetry(context, { failure, reply, tries })
-      if (trim) {
-        trimmed = true
-        prepared = await prepareRequest(context, { ...options, maxTurns: Math.floor(prepared.turns / 2) })
-        if ('refused' in prepared) return refusedBefore(prepared.refused)
-      } else {
-        await sleep({ clock: context.clock, ms: backoffMs(failure, tries), signal: context.signal })
-        context.signal.throwIfAborted()
-      }
+      await noteRetry(context, { failure, reply, model, next: firstOf(attempts) })
+      if (next.waitMs > 0) await sleep({ clock: context.clock, ms: next.waitMs, signal: context.signal })
+      context.signal.throwIfAborted()
     }
   }
+}
+
+function firstOf({ models }: Attempts): Model {
+  const [model] = models
+  if (!model) throw new AppError('model_not_configured')
+  return model
 }
 
 function refusedBefore(message: string): Thought {
   return { kind: 'refused', message, items: [], usage: null, stepEnd: undefined }
 }
 
-function startStep(context: RunContext): void {
-  context.log.emit({ type: 'step.start', step: context.steps, model: context.model.id })
+function startStep(context: RunContext, model: Model): void {
+  context.log.emit({ type: 'step.start', step: context.steps, model: model.id })
+}
+
+/**
+ * What is tried after a failure: the same model with less history, the next model at once, or the same again after a wait.
+ * Undefined: nothing is left to try.
+ */
+function nextAttempt(
+  context: RunContext,
+  input: { attempts: Attempts; model: Model; failure: AppError; turns: number },
+): { waitMs: number } | undefined {
+  const { attempts, model, failure, turns } = input
+  if (failure.code === 'context_length_exceeded' && turns > 0 && attempts.maxTurns === undefined) {
+    attempts.maxTurns = Math.floor(turns / 2)
+    return { waitMs: 0 }
+  }
+  if (failure.code === 'input_not_accepted' || failure.code === 'run_context_missing') return undefined
+  const tries = (attempts.tries.get(model) ?? 0) + 1
+  const again = mayRetry(failure) && tries < context.agent.modelTries
+  attempts.tries.set(model, tries)
+  const others = attempts.models.slice(1)
+  // To the end of the line, or out of it.
+  attempts.models = again ? [...others, model] : others
+  if (attempts.models.length === 0) return undefined
+  // A model that has not been asked yet need not wait for the one that failed.
+  const fresh = !attempts.tries.has(firstOf(attempts))
+  return { waitMs: fresh ? 0 : backoffMs(failure, tries) }
 }
 
 async function askOnce(
   context: RunContext,
-  input: { request: ModelRequest; reply: ReplyBuilder },
+  input: { model: Model; request: ModelRequest; reply: ReplyBuilder },
 ): Promise<Thought> {
-  const { clock } = context
-  const { reply } = input
+  const { clock, signal } = context
+  const { model, reply } = input
   const began = clock.monotonic()
   let firstAt: number | undefined
-  const { signal, model } = context
   let over = false
   const emit = (part: ModelPart) => {
     // A model that goes on after its end, or after the signal, writes into nothing.
@@ -101,23 +140,21 @@ async function askOnce(
   })
   signal.throwIfAborted()
   const items = reply.finish()
+  const cost = countUsage(context, model.id, end.usage)
   const stepEnd: EventDraft = {
     type: 'step.end',
     step: context.steps,
     finish_reason: end.finishReason,
     usage: end.usage,
+    ...(cost === undefined ? {} : { cost }),
     timings: {
       first_token: firstAt === undefined ? null : round(firstAt - began),
       total: round(clock.monotonic() - began),
     },
   }
-  const { hooks } = context.agent
   const refusal =
-    hooks.afterModel &&
-    (await callAuthor(signal, () => hooks.afterModel?.({ items, reply: end }, hookContext(context))))
-  if (refusal) {
-    return { kind: 'refused', message: refusal.refuse.message, items, usage: end.usage, stepEnd }
-  }
+    context.agent.hooks.length === 0 ? undefined : await runAfterModel(context, { items, reply: end })
+  if (refusal !== undefined) return { kind: 'refused', message: refusal, items, usage: end.usage, stepEnd }
   const calls = items.filter((item) => item.type === 'tool_call')
   return { kind: 'reply', items, calls, reply: end, stepEnd }
 }
@@ -135,36 +172,31 @@ async function startStream(
   }
 }
 
-/** Makes a new try explicit where readers saw something of the old one; else they need not know. */
+/** Makes a new try explicit where readers saw something of the old one, or where another model takes over. */
 async function noteRetry(
   context: RunContext,
-  input: { failure: AppError; reply: ReplyBuilder; tries: number },
+  input: { failure: AppError; reply: ReplyBuilder; model: Model; next: Model },
 ): Promise<void> {
-  const { failure, reply, tries } = input
+  const { failure, reply, model, next } = input
   const { code, cause } = failure
   context.logger.warn(
-    { code, err: traceOf(cause), step: context.steps, tries },
+    { code, err: traceOf(cause), step: context.steps, model: model.id, next: next.id },
     'model call failed, trying again',
   )
-  if (!reply.streamed()) return
+  const falls = model !== next
+  if (!falls && !reply.streamed()) return
   keep(context, reply.abandon(), true)
-  await context.log.commit({ events: [{ type: 'step.retry', step: context.steps, reason: failure.code }] })
-  startStep(context)
+  const events: EventDraft[] = [{ type: 'step.retry', step: context.steps, reason: failure.code }]
+  if (falls) {
+    const message = `${model.id} failed (${code}); ${next.id} is asked instead.`
+    events.push({ type: 'warning', code: 'model_fallback', message })
+  }
+  await context.log.commit({ events })
+  startStep(context, next)
 }
 
 function keep(context: RunContext, items: Item[], isVoid: boolean): void {
   context.log.defer({ items: items.map((item) => ({ step: context.steps, void: isVoid, item })) })
-}
-
-function tooLong(failure: AppError): boolean {
-  return (failure.retryAfterMs ?? 0) > maxRetryAfterMs
-}
-
-function backoffMs(failure: AppError, tries: number): number {
-  if (failure.retryAfterMs !== undefined) return failure.retryAfterMs
-  const ceiling = Math.min(firstBackoffMs * 2 ** (tries - 1), maxBackoffMs)
-  // Half fixed, half random: many runs that failed together do not come back together.
-  return ceiling / 2 + (ceiling / 2) * Math.random()
 }
 
 function round(ms: number): number {

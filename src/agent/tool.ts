@@ -1,56 +1,24 @@
 import { z } from 'zod'
-import type { Principal } from '../identity/principal.ts'
-import { DefinitionError, definitionName, functionSchema, maxTimerMs, parseDefinition } from './definition.ts'
-
-export type ToolEffect = 'read' | 'idempotent' | 'write'
-
-/** What a tool may know of the run that calls it. */
-export interface ToolContext {
-  /** Fires on cancel, on the tool's own timeout and when the node shuts down. A tool has a second to end after it. */
-  signal: AbortSignal
-  /** The same whenever this very call is tried again, also after a crash. Give it to what you call. */
-  idempotencyKey: string
-  principal: Principal
-  namespace: string
-  runId: string
-  conversationId: string | null
-  callId: string
-  /** The request's `run_context`. */
-  runContext: Readonly<Record<string, unknown>>
-  /** Shows progress to whoever watches the run now. Not kept. */
-  progress: (progress: { progress?: number; total?: number; message?: string }) => void
-  /** Writes to the server's log, with run and call id; `fields` under a key of their own. */
-  log: (message: string, fields?: Record<string, unknown>) => void
-}
-
-type ParsedInput<Input> = { ok: true; value: Input } | { ok: false; message: string }
-
-/** A tool as the loop knows it: inert, made by `tool()`. */
-export interface Tool<Input = unknown> {
-  readonly name: string
-  readonly description: string
-  /** JSON Schema of the arguments, as the model is told. */
-  readonly parameters: Record<string, unknown>
-  /** `write`, the default: it changes something and must not be run twice without a person's word. */
-  readonly effect: ToolEffect
-  /** Whether a person must agree before it runs. */
-  needsApproval(input: Input, context: ApprovalContext): boolean | Promise<boolean>
-  readonly timeoutMs: number
-  /** Longer results are cut, with a mark that says so. In characters. */
-  readonly maxOutputChars: number
-  parse(input: unknown): ParsedInput<Input>
-  execute(input: Input, context: ToolContext): unknown
-}
-
-export type ApprovalContext = Pick<
+import type {
+  ApprovalContext,
+  JsonSchema,
+  Tool,
   ToolContext,
-  'principal' | 'namespace' | 'runId' | 'conversationId' | 'runContext'
->
+  ToolEffect,
+  ZodOrJsonSchema,
+} from './definitions.ts'
+import {
+  DefinitionError,
+  definitionName,
+  functionSchema,
+  maxTimerMs,
+  parseDefinition,
+} from './parse-definition.ts'
+import { parseWith, readSchema } from './schema.ts'
 
-type JsonSchema = Record<string, unknown>
 type InputOf<S> = S extends z.ZodType ? z.output<S> : Record<string, unknown>
 
-export interface ToolOptions<S extends z.ZodType | JsonSchema> {
+export interface ToolOptions<S extends ZodOrJsonSchema> {
   /** 1 to 64 of `a-z A-Z 0-9 _ -`. */
   name: string
   description: string
@@ -63,21 +31,44 @@ export interface ToolOptions<S extends z.ZodType | JsonSchema> {
   timeoutMs?: number
   /** Default 50,000. */
   maxOutputChars?: number
+  /** Tries after a failure; the wait before them doubles from `delayMs` (default 500). Only for `read` and `idempotent`. */
+  retries?: number | { times: number; delayMs?: number }
+  /** How long a result answers the same call of the same owner, within this process. Only for `read`. */
+  cache?: { ttlMs: number }
   /** A string goes to the model as it is, anything else as JSON. What it throws the model reads as `tool_failed`. */
   execute(input: InputOf<S>, context: ToolContext): unknown
 }
 
 /** JavaScript callers have no compiler: a misspelt `approval` must not mean that none is asked for. */
-const optionsSchema = z.strictObject({
-  name: definitionName,
-  description: z.string(),
-  input: z.unknown().optional(),
-  effect: z.enum(['read', 'idempotent', 'write']).optional(),
-  approval: z.union([z.enum(['never', 'required']), functionSchema]).optional(),
-  timeoutMs: z.int().positive().max(maxTimerMs).optional(),
-  maxOutputChars: z.int().positive().optional(),
-  execute: functionSchema,
-})
+const optionsSchema = z
+  .strictObject({
+    name: definitionName,
+    description: z.string(),
+    input: z.unknown().optional(),
+    effect: z.enum(['read', 'idempotent', 'write']).optional(),
+    approval: z.union([z.enum(['never', 'required']), functionSchema]).optional(),
+    timeoutMs: z.int().positive().max(maxTimerMs).optional(),
+    maxOutputChars: z.int().positive().optional(),
+    retries: z
+      .union([
+        z.int().min(0).max(10),
+        z.strictObject({
+          times: z.int().min(0).max(10),
+          delayMs: z.int().min(0).max(60_000).optional(),
+        }),
+      ])
+      .optional(),
+    cache: z.strictObject({ ttlMs: z.int().positive() }).optional(),
+    execute: functionSchema,
+  })
+  .refine(({ retries, effect }) => retries === undefined || (effect ?? 'write') !== 'write', {
+    path: ['retries'],
+    message: 'only for an effect of read or idempotent: a write must not be repeated',
+  })
+  .refine(({ cache, effect }) => cache === undefined || effect === 'read', {
+    path: ['cache'],
+    message: 'only for an effect of read',
+  })
 
 /**
  * Defines a tool. Throws a `DefinitionError` at once on what is not one of its options: a name that providers would refuse, a
@@ -90,7 +81,7 @@ const optionsSchema = z.strictObject({
  *   execute: async ({ city }, { signal }) => (await fetch(url(city), { signal })).json(),
  * })
  */
-export function tool<S extends z.ZodType | JsonSchema = z.ZodType<Record<string, unknown>>>(
+export function tool<S extends ZodOrJsonSchema = z.ZodType<Record<string, unknown>>>(
   options: ToolOptions<S>,
 ): Tool<InputOf<S>> {
   parseDefinition({ what: 'tool', schema: optionsSchema, options })
@@ -105,52 +96,33 @@ export function tool<S extends z.ZodType | JsonSchema = z.ZodType<Record<string,
       typeof approval === 'function' ? approval(input, context) : approval === 'required',
     timeoutMs: options.timeoutMs ?? 60_000,
     maxOutputChars: options.maxOutputChars ?? 50_000,
+    retries: toRetries(options.retries),
+    cacheMs: options.cache?.ttlMs ?? null,
     parse: (input: unknown) => parseWith<InputOf<S>>(schema, input),
     // Called as a method, so that a tool may use `this`.
     execute: (input: InputOf<S>, context: ToolContext) => options.execute(input, context),
   })
 }
 
+function toRetries(given: ToolOptions<JsonSchema>['retries'] = 0): Tool['retries'] {
+  const { times, delayMs = 500 } = typeof given === 'number' ? { times: given } : given
+  return { times, delayMs }
+}
+
 function toSchemas(
   name: string,
-  input: z.ZodType | JsonSchema | undefined,
+  input: ZodOrJsonSchema | undefined,
 ): { schema: z.ZodType; parameters: JsonSchema } {
+  if (input === undefined) {
+    return { schema: z.object({}), parameters: { type: 'object', properties: {} } }
+  }
   try {
-    const schemas = readSchemas(input)
-    if (schemas.parameters.type === 'object') return schemas
+    const { schema, jsonSchema } = readSchema(input)
+    if (jsonSchema.type === 'object') return { schema, parameters: jsonSchema }
   } catch (error) {
     throw new DefinitionError(
       `tool ${name}: input: ${error instanceof Error ? error.message : String(error)}`,
     )
   }
   throw new DefinitionError(`tool ${name}: input must be the schema of an object`)
-}
-
-function readSchemas(input: z.ZodType | JsonSchema | undefined): {
-  schema: z.ZodType
-  parameters: JsonSchema
-} {
-  if (input === undefined) {
-    const schema = z.object({})
-    return { schema, parameters: { type: 'object', properties: {} } }
-  }
-  if (isZodType(input)) {
-    const { $schema: _dialect, ...parameters } = z.toJSONSchema(input, { io: 'input' }) as JsonSchema
-    return { schema: input, parameters }
-  }
-  return { schema: z.fromJSONSchema(input), parameters: input }
-}
-
-function isZodType(input: z.ZodType | JsonSchema): input is z.ZodType {
-  return '_zod' in input
-}
-
-function parseWith<Input>(schema: z.ZodType, input: unknown): ParsedInput<Input> {
-  const result = schema.safeParse(input)
-  // The schema's output type is what InputOf infers from it.
-  if (result.success) return { ok: true, value: result.data as Input }
-  const message = result.error.issues
-    .map((issue) => (issue.path.length > 0 ? `${issue.path.join('.')}: ${issue.message}` : issue.message))
-    .join('; ')
-  return { ok: false, message }
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { Agent } from '../agent/agent.ts'
+import type { Agent } from '../agent/definitions.ts'
 import { UsageError } from './usage-error.ts'
 
 /**

@@ -1,24 +1,24 @@
 import { describe, expect, test } from 'vitest'
-import type { Item } from '../items.ts'
+import type { ModelItem } from '../items.ts'
 import { createFakeClock } from '../testing/fake-clock.ts'
 import { calculator } from '../tools/calculator.ts'
 import { demoModel } from './demo.ts'
 import type { ModelPart, ModelRequest, ModelTool } from './model.ts'
 
-const user = (text: string): Item => ({
+const user = (text: string): ModelItem => ({
   type: 'message',
   id: `item_${text}`,
   role: 'user',
   content: [{ type: 'text', text }],
 })
-const call = (name: string, input: unknown): Item => ({
+const call = (name: string, input: unknown): ModelItem => ({
   type: 'tool_call',
   id: 'item_call',
   call_id: 'call_1',
   name,
   arguments: JSON.stringify(input),
 })
-const result = (output: string, error?: { code: string; message: string }): Item => ({
+const result = (output: string, error?: { code: string; message: string }): ModelItem => ({
   type: 'tool_result',
   id: 'item_result',
   call_id: 'call_1',
@@ -39,7 +39,7 @@ const sendEmail: ModelTool = {
   },
 }
 
-async function ask(items: Item[], more: Partial<ModelRequest> = {}) {
+async function ask(items: ModelItem[], more: Partial<ModelRequest> = {}) {
   const request: ModelRequest = {
     instructions: undefined,
     items,

@@ -1,4 +1,4 @@
-import type { Agent } from '../agent/agent.ts'
+import type { Agent } from '../agent/definitions.ts'
 import type { Clock } from '../clock.ts'
 import type { Mount } from '../http/app.ts'
 import type { Streams } from '../http/streams.ts'
@@ -29,6 +29,8 @@ export interface Protocol {
 
 /** The model's name of an agent, as clients see it. */
 export function modelNameOf(agent: Agent, defaultModel: string): string {
-  if (agent.model === undefined) return defaultModel
-  return typeof agent.model === 'string' ? agent.model : agent.model.id
+  const [model] = agent.models
+  if (model === undefined) return defaultModel
+  if (typeof model === 'string') return model
+  return 'id' in model ? model.id : `${model.provider}/${model.modelId}`
 }

@@ -1,4 +1,7 @@
-import type { Agent } from '../agent/agent.ts'
+import { z } from 'zod'
+import type { Directory } from '../agent/context.ts'
+import type { Agent, AnyTool } from '../agent/definitions.ts'
+import { parseWith } from '../agent/schema.ts'
 import { toIsoDate, type Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { ApprovalRequest } from '../events.ts'
@@ -9,7 +12,7 @@ import type { Approvals } from './runs.ts'
 export interface ApprovalServiceOptions {
   store: Store
   clock: Clock
-  agents: ReadonlyMap<string, Agent>
+  directory: Directory
   /** Something was committed to this run by somebody who does not hold it. */
   onChange: (run: RunRecord) => void
 }
@@ -22,13 +25,7 @@ export function createApprovalService(options: ApprovalServiceOptions): Approval
     get,
     list: (principal, input) => store.approvals.list(principal, input),
     async decide(principal, id, decision) {
-      if (decision.arguments !== undefined) {
-        await checkArguments(options, {
-          approval: await get(principal, id),
-          principal,
-          edited: decision.arguments,
-        })
-      }
+      await checkDecision(options, { principal, approval: await get(principal, id), decision })
       const result = await store.approvals.decide({
         scope: principal,
         approval_id: id,
@@ -55,8 +52,38 @@ export function toApprovalRequest(approval: ApprovalRecord): ApprovalRequest {
     tool: approval.tool,
     arguments: approval.arguments,
     reason: approval.reason,
+    ...(approval.question ? { question: approval.question } : {}),
     expires_at: approval.expires_at === null ? null : toIsoDate(approval.expires_at),
   }
+}
+
+type Decision = Parameters<Approvals['decide']>[2]
+
+/** A question takes an answer and nothing else does. */
+async function checkDecision(
+  options: ApprovalServiceOptions,
+  input: { principal: Principal; approval: ApprovalRecord; decision: Decision },
+): Promise<void> {
+  const { approval, decision } = input
+  const isQuestion = approval.question !== null
+  if (isQuestion && decision.decision === 'approve')
+    refuse('decision', 'This is a question: answer or reject it.')
+  if (!isQuestion && decision.decision === 'answer')
+    refuse('decision', 'This is no question: approve or reject it.')
+  if (decision.decision === 'answer') checkAnswer(approval, decision.answer)
+  if (decision.arguments === undefined) return
+  if (isQuestion) refuse('arguments', 'A question takes an answer, not other arguments.')
+  await checkArguments(options, { ...input, edited: decision.arguments })
+}
+
+/** The answer must be what the question asks for. */
+function checkAnswer({ question }: ApprovalRecord, answer: unknown): void {
+  if (!question?.schema) {
+    if (typeof answer !== 'string') refuse('answer', 'must be a text')
+    return
+  }
+  const parsed = parseWith(z.fromJSONSchema(question.schema), answer)
+  if (!parsed.ok) refuse('answer', parsed.message)
 }
 
 /** Edited arguments must fit the tool now: a person can mend them, the model could not. */
@@ -65,14 +92,26 @@ async function checkArguments(
   input: { approval: ApprovalRecord; principal: Principal; edited: unknown },
 ): Promise<void> {
   const run = await options.store.runs.find(input.principal, input.approval.run_id)
-  const agent = run && options.agents.get(run.agent)
-  const tool = agent?.tools.find(({ name }) => name === input.approval.tool)
+  const agent = run && options.directory.agentNamed(run.active_agent ?? run.agent)
+  const tool = agent && toolNamed(agent, input.approval.tool)
   // A tool that is gone is told to the model when the run goes on.
   const parsed = tool?.parse(input.edited)
-  if (parsed && !parsed.ok) {
-    const { message } = parsed
-    throw new AppError('invalid_request', { message, locations: [{ path: ['body', 'arguments'], message }] })
+  if (parsed && !parsed.ok) refuse('arguments', parsed.message)
+}
+
+/** A tool of the agent, or of one that serves it as a tool. */
+function toolNamed(agent: Agent, name: string): AnyTool | undefined {
+  const own = agent.tools.find((tool) => tool.name === name)
+  if (own) return own
+  for (const tool of agent.tools) {
+    const found = tool.agent && toolNamed(tool.agent, name)
+    if (found) return found
   }
+  return undefined
+}
+
+function refuse(field: string, message: string): never {
+  throw new AppError('invalid_request', { message, locations: [{ path: ['body', field], message }] })
 }
 
 function notFound(): never {

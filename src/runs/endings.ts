@@ -1,10 +1,11 @@
-import type { Batch, RunOutcome } from '../agent/context.ts'
+import type { Batch, RunOutcome, Totals } from '../agent/context.ts'
 import { Interruption } from '../agent/context.ts'
+import { costField, spentNow } from '../agent/totals.ts'
 import { sleep, type Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { EventDraft } from '../events.ts'
 import { traceOf, type Logger } from '../logger.ts'
-import type { RunError, StopReason, TerminalStatus, Usage } from '../run-state.ts'
+import type { RunError, StopReason, TerminalStatus } from '../run-state.ts'
 import type { LogWriter } from './log-writer.ts'
 
 const firstRetryMs = 1_000
@@ -12,7 +13,8 @@ const maxRetryMs = 5_000
 
 export interface Ending {
   log: LogWriter
-  usage: Usage
+  clock: Clock
+  totals: Totals
   steps: number
 }
 
@@ -76,17 +78,18 @@ function stopReasonOf(code: string): StopReason {
 }
 
 async function end(ending: Ending, final: Final): Promise<void> {
-  const { log, usage, steps } = ending
+  const { log, totals, steps } = ending
   // What was streamed stays: the cut message is the output.
   const output = log.deferredItems
-    .filter(({ item, void: isVoid }) => item.type === 'message' && !isVoid)
+    .filter((one) => one.item.type === 'message' && !one.void && one.parentCallId === undefined)
     .map(({ item }) => item.id)
   const event: EventDraft = {
     type: 'run.end',
     status: final.status,
     stop_reason: final.stopReason,
     output,
-    usage,
+    usage: totals.usage,
+    ...costField(totals),
     steps,
     error: final.error,
   }
@@ -96,7 +99,7 @@ async function end(ending: Ending, final: Final): Promise<void> {
     error: final.error,
     output,
   }
-  await log.commit({ events: [event], usage, steps, end: outcome })
+  await log.commit({ events: [event], ...standing(ending), end: outcome })
 }
 
 /**
@@ -126,10 +129,15 @@ export async function endBare(
 
 /** Gives the run back, for another node or another day. A reply that was cut is void: the model will be asked again. */
 async function release(ending: Ending): Promise<void> {
-  const { log, usage, steps } = ending
-  const batch: Batch = { usage, steps, end: { status: 'queued' } }
+  const { log, steps } = ending
+  const batch: Batch = { ...standing(ending), end: { status: 'queued' } }
   if (log.voidDeferred()) batch.events = [{ type: 'step.retry', step: steps, reason: 'node_drain' }]
   await log.commit(batch)
+}
+
+/** What the run has come to. */
+function standing({ totals, steps, clock }: Ending): Pick<Batch, 'usage' | 'spent' | 'steps'> {
+  return { usage: totals.usage, spent: spentNow(totals, clock), steps }
 }
 
 function logFailure(logger: Logger, failure: AppError): void {

@@ -1,10 +1,10 @@
-import type { Agent } from '../agent/agent.ts'
+import type { Directory } from '../agent/context.ts'
+import type { Agent } from '../agent/definitions.ts'
 import type { Clock } from '../clock.ts'
 import { ownerOf } from '../identity/principal.ts'
 import type { Tails } from '../live/tail.ts'
 import type { Wakes } from '../live/wake.ts'
 import type { Logger } from '../logger.ts'
-import type { Model } from '../models/model.ts'
 import type { Definitions, RunRecord, Store } from '../store/store.ts'
 import { createApprovalService } from './approvals.ts'
 import { createConversationService } from './conversations.ts'
@@ -23,8 +23,7 @@ export interface EngineOptions {
   clock: Clock
   logger: Logger
   agents: ReadonlyMap<string, Agent>
-  /** The model a run of this agent uses. Throws `model_not_configured`. */
-  modelOf: (agent: Agent, override: string | undefined) => Model
+  directory: Directory
   definitions: () => Definitions
   nodeId: string
   leaseMs: number

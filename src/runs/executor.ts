@@ -1,15 +1,16 @@
-import type { Agent } from '../agent/agent.ts'
-import type { CallApproval, CallRecord, RunContext } from '../agent/context.ts'
+import type { Agent } from '../agent/definitions.ts'
+import type { CallApproval, CallRecord, Directory, RunContext } from '../agent/context.ts'
 import { Interruption, type InterruptionReason } from '../agent/context.ts'
 import { maxHistoryRuns } from '../agent/history.ts'
 import { runLoop } from '../agent/loop.ts'
+import { isTransfer } from '../agent/toolbox.ts'
+import { createTotals } from '../agent/totals.ts'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { ownerOf } from '../identity/principal.ts'
 import type { Item, PlacedItem } from '../items.ts'
 import type { TailWriter, Tails } from '../live/tail.ts'
 import type { Logger } from '../logger.ts'
-import type { Model } from '../models/model.ts'
 import type { ClaimedRun, Definitions, RunRecord, Store } from '../store/store.ts'
 import { endBare, endInterrupted, type Ending } from './endings.ts'
 import { LogWriter } from './log-writer.ts'
@@ -23,8 +24,7 @@ export interface ExecutorOptions {
   clock: Clock
   logger: Logger
   agents: ReadonlyMap<string, Agent>
-  /** The model a run of this agent uses. Throws `model_not_configured`. */
-  modelOf: (agent: Agent, override: string | undefined) => Model
+  directory: Directory
   definitions: () => Definitions
   /** How long one attempt may take. */
   runTimeoutMs: number
@@ -122,13 +122,20 @@ async function executeRun(
   )
   const items: PlacedItem[] = []
   const log = openLog(options, { claimed, tail, items })
-  const ending: Ending = { log, usage: run.usage, steps: run.steps }
+  const ending: Ending = {
+    log,
+    clock: options.clock,
+    totals: createTotals(run, options.clock),
+    steps: run.steps,
+  }
   try {
     // Committed, but kept until the next commit: whoever asked for the run begins to read now.
     tail.append(claimed.start)
-    items.push(...(await ownItems(options, { run, items: input.items })))
-    log.continueAfter(items.length)
-    await driveLoop(options, { claimed, items, log, logger, signal: controller.signal, ending })
+    const placed = await allItems(options, { run, items: input.items })
+    items.push(...placed.filter((one) => one.parent_call_id === null))
+    log.continueAfter(placed.length)
+    const served = placed.length === items.length ? noneServed : groupServed(placed)
+    await driveLoop(options, { claimed, items, served, log, logger, signal: controller.signal, ending })
   } catch (error) {
     logger.error({ err: error }, 'the store refused the end of the run; trying again')
     await endBare(ending, { clock: options.clock, mayWrite: input.mayWrite })
@@ -139,17 +146,13 @@ async function executeRun(
 }
 
 /** Runs the loop and ends what it leaves open. Throws only where the store refuses that. */
-async function driveLoop(
-  options: ExecutorOptions,
-  input: Parameters<typeof openContext>[1] & { ending: Ending },
-): Promise<void> {
+async function driveLoop(options: ExecutorOptions, input: Opening): Promise<void> {
   const { ending, logger } = input
   try {
     const context = await openContext(options, input)
     try {
       await runLoop(context)
     } finally {
-      ending.usage = context.usage
       ending.steps = context.steps
     }
   } catch (error) {
@@ -157,13 +160,24 @@ async function driveLoop(
   }
 }
 
-async function ownItems(
+async function allItems(
   options: ExecutorOptions,
   input: { run: RunRecord; items: Item[] | undefined },
 ): Promise<PlacedItem[]> {
   const { run, items } = input
   if (!items) return options.store.items.ofRun(run.id)
-  return items.map((item, position) => ({ run_id: run.id, position, step: null, void: false, item }))
+  const placed = { run_id: run.id, step: null, void: false, parent_call_id: null }
+  return items.map((item, position) => ({ ...placed, position, item }))
+}
+
+const noneServed: RunContext['served'] = new Map()
+
+/** What agents that served as tools made, by the call they served. */
+function groupServed(items: readonly PlacedItem[]): RunContext['served'] {
+  return Map.groupBy(
+    items.filter((one) => one.parent_call_id !== null),
+    (one) => one.parent_call_id ?? '',
+  )
 }
 
 function openLog(
@@ -183,37 +197,52 @@ function openLog(
   })
 }
 
-async function openContext(
-  options: ExecutorOptions,
-  input: { claimed: ClaimedRun; items: PlacedItem[]; log: LogWriter; logger: Logger; signal: AbortSignal },
-): Promise<RunContext> {
-  const { store, clock, agents } = options
-  const { claimed, items, log, logger, signal } = input
+interface Opening {
+  claimed: ClaimedRun
+  items: PlacedItem[]
+  served: RunContext['served']
+  log: LogWriter
+  logger: Logger
+  signal: AbortSignal
+  ending: Ending
+}
+
+async function openContext(options: ExecutorOptions, input: Opening): Promise<RunContext> {
+  const { store, clock, agents, directory } = options
+  const { claimed, items, served, log, logger, signal, ending } = input
   const { run } = claimed
   if (run.cancel) throw new Interruption('cancelled')
   if (run.crash_count >= maxCrashes) throw new AppError('crash_loop')
-  const agent = agents.get(run.agent)
-  if (!agent) throw new AppError('agent_gone')
-  const model = options.modelOf(agent, run.options.model)
+  const called = agents.get(run.agent)
+  if (!called) throw new AppError('agent_gone')
+  const active = run.active_agent === null ? undefined : directory.agentNamed(run.active_agent)
+  const agent = active ?? called
+  const override = agent === called ? run.options.model : undefined
   const past = run.attempt > 1 ? await readPast(store, run) : firstAttempt
   let history: ReturnType<RunContext['history']> | undefined
   return {
     runId: run.id,
     agent,
-    model,
+    models: directory.modelsOf(agent, override),
+    directory,
     options: run.options,
     principal: ownerOf(run),
     conversationId: run.conversation_id,
     attempt: run.attempt,
     rescued: claimed.rescued,
-    agentChanged:
-      past.definition !== null && past.definition !== options.definitions()[agent.name]?.definition,
-    history: () => (history ??= readHistory(store, { run, maxTurns: agent.history.maxTurns })),
+    agentChanged: isChanged(options, { run, past, active }),
+    history: () => (history ??= readHistory(store, { run, agent })),
     items,
+    served,
     calls: past.calls,
     approvals: past.approvals,
-    usage: run.usage,
+    totals: ending.totals,
+    budgets: agent === called ? [limitsOf(called)] : [limitsOf(called), limitsOf(agent)],
+    handoffsLeft: called.maxHandoffs - items.filter((one) => isTransfer(items, one)).length,
     steps: run.steps,
+    parentCallId: null,
+    unrouted: run.active_agent === null ? await readRoute(options, { run, called }) : null,
+    drive: runLoop,
     log,
     signal,
     clock,
@@ -221,21 +250,44 @@ async function openContext(
   }
 }
 
+function limitsOf({ budget }: Agent): RunContext['budgets'][number] {
+  return { budget, before: null }
+}
+
+function isChanged(
+  options: ExecutorOptions,
+  { run, past, active }: { run: RunRecord; past: Past; active: Agent | undefined },
+): boolean {
+  if (run.active_agent !== null && !active) return true
+  return past.definition !== null && past.definition !== options.definitions()[run.agent]?.definition
+}
+
+/** Who answered in the conversation before. Null: there is nothing to choose. */
+async function readRoute(
+  { store, directory }: ExecutorOptions,
+  { run, called }: { run: RunRecord; called: Agent },
+): Promise<RunContext['unrouted']> {
+  if (called.specialists.length === 0 && called.handoffs.length === 0) return null
+  const before = run.parent_run_id === null ? undefined : await store.runs.load(run.parent_run_id)
+  const name = before?.agent === run.agent ? before.active_agent : null
+  return { current: (name === null ? undefined : directory.agentNamed(name)) ?? null }
+}
+
 async function readHistory(
   store: Store,
-  input: { run: RunRecord; maxTurns: number | undefined },
+  { run, agent }: { run: RunRecord; agent: Agent },
 ): ReturnType<RunContext['history']> {
-  const { run } = input
   if (run.parent_run_id === null) return { items: [], complete: true }
-  // One more than is sent, so that leaving something out is noticed.
-  const max_runs = Math.min((input.maxTurns ?? maxHistoryRuns) + 1, maxHistoryRuns)
+  // One more than is sent, so that leaving something out is noticed. A summary may stand further back.
+  const { maxTurns = maxHistoryRuns, summarise } = agent.history
+  const max_runs = Math.min((summarise ? maxHistoryRuns : maxTurns) + 1, maxHistoryRuns)
   return store.items.history({ run_id: run.id, max_runs })
 }
 
 interface Past {
   definition: string | null
   calls: Map<string, CallRecord>
-  approvals: Map<string, CallApproval>
+  approvals: Map<string, CallApproval[]>
 }
 
 const firstAttempt: Past = { definition: null, calls: new Map(), approvals: new Map() }
@@ -251,7 +303,6 @@ async function readPast(store: Store, run: RunRecord): Promise<Past> {
   return {
     definition: first?.type === 'run.start' ? first.definition : null,
     calls: new Map(ledger.map((record) => [record.call_id, record])),
-    // Oldest first: the latest of a call stays.
-    approvals: new Map(approvals.map((approval) => [approval.call_id, approval])),
+    approvals: Map.groupBy(approvals, ({ call_id }) => call_id),
   }
 }

@@ -69,7 +69,7 @@ describe('events', () => {
 
   test('that are deferred go with the next commit, before its own', async () => {
     const { log, commits, answer } = openWriter()
-    log.defer({ ...note('later'), settled: [{ step: 0, index: 0, state: 'unknown' }] })
+    log.defer({ ...note('later'), settled: [{ call_id: 'call_0', state: 'unknown' }] })
     const done = log.commit(note('now'))
     answer()
     await done
@@ -168,14 +168,14 @@ describe('a refused commit', () => {
 
   test('keeps what was deferred while it was under way', async () => {
     const { log, commits, answer } = openWriter()
-    const first = log.commit({ settled: [{ step: 0, index: 0, state: 'committed' }] })
-    log.defer({ settled: [{ step: 0, index: 1, state: 'unknown' }] })
+    const first = log.commit({ settled: [{ call_id: 'call_0', state: 'committed' }] })
+    log.defer({ settled: [{ call_id: 'call_1', state: 'unknown' }] })
     answer('cancelled')
     await expect(first).rejects.toMatchObject({ reason: 'cancelled' })
     const last = log.commit({ end: ended })
     answer()
     await last
-    expect(commits[1]?.settled?.map(({ index }) => index)).toEqual([0, 1])
+    expect(commits[1]?.settled?.map(({ call_id }) => call_id)).toEqual(['call_0', 'call_1'])
   })
 
   test('fenced: nothing is written any more, not even an end', async () => {

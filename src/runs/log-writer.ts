@@ -119,7 +119,9 @@ export class LogWriter implements StepLog {
     if (!holdsLease()) throw this.#interrupt('fenced')
     const drafts = merged.events ?? []
     const events = drafts.map((draft, index) => number(draft, this.#seq + 1 + index))
-    const items = (merged.items ?? []).map((item, index) => ({ ...item, position: this.#position + index }))
+    const items = (merged.items ?? []).map(({ step, void: isVoid, item, parentCallId = null }, index) => {
+      return { position: this.#position + index, step, void: isVoid, parent_call_id: parentCallId, item }
+    })
     const stored = toStoredEvents([...this.#shown, ...events])
     const outcome = await store.runs.commit({ ...merged, fence, events: stored, items, now: clock.now() })
     if (outcome !== 'ok') {
@@ -129,7 +131,8 @@ export class LogWriter implements StepLog {
     this.#seq += events.length
     this.#position += items.length
     this.#shown = []
-    for (const item of items) known.push({ run_id: fence.run_id, ...item })
+    // What agents that serve as tools made is theirs.
+    for (const item of items) if (item.parent_call_id === null) known.push({ run_id: fence.run_id, ...item })
     for (const event of events) tail.append(event)
     tail.committed(this.#seq)
   }
@@ -150,6 +153,7 @@ export class LogWriter implements StepLog {
       if (batch.settled) settled.push(...batch.settled)
       if (batch.claims) claims.push(...batch.claims)
       if (batch.usage) merged.usage = batch.usage
+      if (batch.spent) merged.spent = batch.spent
       if (batch.steps !== undefined) merged.steps = batch.steps
       if (batch.plan !== undefined) merged.plan = batch.plan
       if (batch.agent !== undefined) merged.agent = batch.agent

@@ -1,9 +1,13 @@
-import type { Agent } from '../agent/agent.ts'
+import type { Directory } from '../agent/context.ts'
+import type { Agent } from '../agent/definitions.ts'
+import { assertValues } from '../agent/instructions.ts'
+import { toOutput } from '../agent/output.ts'
+import { inputNotAccepted } from '../agent/request.ts'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { Principal } from '../identity/principal.ts'
 import { createId } from '../ids.ts'
-import { textOf } from '../items.ts'
+import { textOf, type Item } from '../items.ts'
 import type { Tails } from '../live/tail.ts'
 import type { Wakes } from '../live/wake.ts'
 import type { Model } from '../models/model.ts'
@@ -37,7 +41,7 @@ export interface RunServiceOptions {
   wakes: Wakes
   clock: Clock
   agents: ReadonlyMap<string, Agent>
-  modelOf: (agent: Agent, override: string | undefined) => Model
+  directory: Directory
   definitions: () => Definitions
   executor: Executor
   readers: Readers
@@ -105,7 +109,8 @@ async function createRun(options: RunServiceOptions, input: CreateRunInput): Pro
   if (!agent) throw new AppError('agent_not_found', { details: { agent: input.agent } })
   const runOptions = input.options ?? {}
   checkOverrides(agent, runOptions)
-  const model = options.modelOf(agent, runOptions.model)
+  const [model] = options.directory.modelsOf(agent, runOptions.model)
+  checkInput(agent, model, input)
   const id = createId('run')
   const slot = lease.held() ? executor.reserve() : undefined
   let executing = false
@@ -116,7 +121,10 @@ async function createRun(options: RunServiceOptions, input: CreateRunInput): Pro
     const create = toCreateRun(options, { input, id, runOptions })
     if (slot) {
       const definition = options.definitions()[agent.name]?.definition ?? ''
-      create.claim = { epoch: lease.epoch, definitions: { [agent.name]: { definition, model: model.id } } }
+      create.claim = {
+        epoch: lease.epoch,
+        definitions: { [agent.name]: { definition, model: model?.id ?? '' } },
+      }
     }
     const result = await store.runs.create(create)
     if (result.outcome === 'conflict') throw await toConflict(options, { input, result })
@@ -146,6 +154,39 @@ function checkOverrides(agent: Agent, runOptions: RunOptions): void {
   if ((runOptions.max_steps ?? 0) > maxStepsUpTo)
     refuse(['max_steps'], `This agent allows at most ${maxStepsUpTo}.`)
   if (runOptions.tools) checkCallerTools(agent, runOptions.tools)
+}
+
+/** What can be told before the run is accepted. A router does not see the input itself. */
+function checkInput(agent: Agent, model: Model | undefined, input: CreateRunInput): void {
+  const { run_context = {}, output_schema } = input.options ?? {}
+  if (output_schema) checkOutputSchema(output_schema)
+  if (agent.specialists.length > 0) return
+  assertValues(agent.instructions, run_context)
+  if (model?.accepts) checkParts(model, input.input)
+}
+
+function checkOutputSchema(schema: NonNullable<RunOptions['output_schema']>): void {
+  try {
+    toOutput(schema)
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    refuse(['output_schema'], `This JSON Schema cannot be checked: ${why}`)
+  }
+}
+
+function checkParts(model: Model, items: readonly Item[]): void {
+  for (const [index, item] of items.entries()) {
+    if (item.type !== 'message') continue
+    for (const [place, { type }] of item.content.entries()) {
+      if (type === 'text' || model.accepts?.includes(type)) continue
+      const error = inputNotAccepted(model.id, type)
+      const path = ['body', 'input', index, 'content', place]
+      throw new AppError(error.code, {
+        message: error.message,
+        locations: [{ path, message: error.message }],
+      })
+    }
+  }
 }
 
 function checkCallerTools(agent: Agent, tools: NonNullable<RunOptions['tools']>): void {

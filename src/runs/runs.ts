@@ -72,7 +72,8 @@ export interface Runs {
   /**
    * Accepts a run: durable when it resolves. Throws `agent_not_found`, `conversation_not_found`, `run_not_found` (parent),
    * `conversation_busy`, `conversation_suspended` (with `run_id` and `approvals` in its details), `queue_full`,
-   * `idempotency_key_reused`, `model_not_configured`, `draining`, `invalid_request`.
+   * `idempotency_key_reused`, `model_not_configured`, `run_context_missing`, `input_not_accepted`, `draining`,
+   * `invalid_request`.
    */
   create(input: CreateRunInput): Promise<CreatedRun>
   get(principal: Principal, runId: string): Promise<RunRecord>
@@ -101,11 +102,19 @@ export interface Approvals {
     principal: Principal,
     input: Page & { status?: ApprovalRecord['status']; run_id?: string },
   ): Promise<{ data: ApprovalRecord[]; has_more: boolean }>
-  /** Throws `approval_not_found`, `approval_decided`, and `invalid_request` where edited arguments do not fit the tool. */
+  /**
+   * Approves or rejects a call, perhaps with other arguments, or answers a question. Throws `approval_not_found`,
+   * `approval_decided`, and `invalid_request` where edited arguments do not fit the tool or an answer its question.
+   */
   decide(
     principal: Principal,
     id: string,
-    decision: { decision: 'approve' | 'reject'; reason?: string; arguments?: unknown },
+    decision: {
+      decision: 'approve' | 'reject' | 'answer'
+      reason?: string
+      arguments?: unknown
+      answer?: unknown
+    },
   ): Promise<ApprovalRecord>
 }
 

@@ -1,7 +1,22 @@
-import type { ApprovalRequest, LoggedEvent, PendingCall, RunEndEvent, RunStartEvent } from '../events.ts'
+import type {
+  ApprovalQuestion,
+  ApprovalRequest,
+  LoggedEvent,
+  PendingCall,
+  RunEndEvent,
+  RunStartEvent,
+} from '../events.ts'
 import type { Scope } from '../identity/principal.ts'
 import type { Item, PlacedItem } from '../items.ts'
-import type { RunError, RunOptions, RunStatus, StopReason, TerminalStatus, Usage } from '../run-state.ts'
+import type {
+  RunError,
+  RunOptions,
+  RunStatus,
+  Spent,
+  StopReason,
+  TerminalStatus,
+  Usage,
+} from '../run-state.ts'
 import type { StoredEvent } from './stored-event.ts'
 
 /*
@@ -15,7 +30,10 @@ export interface RunRecord {
   id: string
   owner: string
   namespace: string
+  /** The agent that was called. */
   agent: string
+  /** The one at work, where the run was routed or handed over; null: the one that was called. */
+  active_agent: string | null
   status: RunStatus
   conversation_id: string | null
   /** The run whose history this one continues. Fixed when the run is first claimed. */
@@ -39,10 +57,14 @@ export interface RunRecord {
   forced: boolean
   error: RunError | null
   usage: Usage
+  /** What else the run has used up; null where nobody counts. */
+  spent: Spent | null
   /** Model replies so far. */
   steps: number
   /** Item ids of the answer. */
   output: string[]
+  /** The answer as its schema gives it; null where there is none. */
+  output_parsed: unknown
   /** The last plan. */
   plan: string | null
   /** While suspended: calls of the caller's tools that wait for results. */
@@ -69,7 +91,7 @@ export interface ConversationRecord {
   ttl_ms: number | null
 }
 
-export type ApprovalStatus = 'pending' | 'approved' | 'rejected' | 'expired' | 'cancelled'
+export type ApprovalStatus = 'pending' | 'approved' | 'rejected' | 'answered' | 'expired' | 'cancelled'
 
 export interface ApprovalRecord extends Scope {
   id: string
@@ -78,9 +100,11 @@ export interface ApprovalRecord extends Scope {
   tool: string
   arguments: unknown
   reason: ApprovalRequest['reason']
+  /** What a tool asks; null where it is asked whether a call may run. */
+  question: ApprovalQuestion | null
   status: ApprovalStatus
-  /** Who decided, why, and with which arguments instead; null before. */
-  decision: { by: string; reason?: string; arguments?: unknown } | null
+  /** Who decided, why, with which arguments instead, or with which answer; null before. */
+  decision: { by: string; reason?: string; arguments?: unknown; answer?: unknown } | null
   created_at: number
   expires_at: number | null
   decided_at: number | null
@@ -185,15 +209,19 @@ export interface Commit {
   events: StoredEvent[]
   /** New items; positions go on from the run's last without gaps. */
   items?: Omit<PlacedItem, 'run_id'>[]
-  /** Calls that are about to start. Where the claim exists already, it is `claimed` again under the new `approval_id`. */
+  /**
+   * Calls that are about to start; a call id is unique in its run. Where the claim exists already, it is `claimed` again under
+   * the new `approval_id`.
+   */
   claims?: NewLedgerClaim[]
   /** Ledger rows that change: those whose results are among `items`, or whose outcome nobody knows. */
-  settled?: { step: number; index: number; state: 'committed' | 'unknown' }[]
+  settled?: { call_id: string; state: 'committed' | 'unknown' }[]
   /** Replaces the run's totals. */
   usage?: Usage
+  spent?: Spent
   steps?: number
   plan?: string
-  /** The run's agent from now on (`agent.switch`). */
+  /** The agent at work from now on (`agent.switch`). */
   agent?: string
   end?:
     | {
@@ -206,6 +234,8 @@ export interface Commit {
         stop_reason: StopReason
         error: RunError | null
         output: string[]
+        /** The answer as its schema gives it. */
+        output_parsed?: unknown
         forced?: true
       }
     /** Gives the run back: it is claimed again when its turn comes. */
@@ -317,11 +347,11 @@ export interface Store {
   }
 
   readonly items: {
-    /** internal. All items of a run by position, void ones included. */
+    /** internal. All items of a run by position, void ones and those of agents that serve as tools included. */
     ofRun(run_id: string): Promise<PlacedItem[]>
     /**
-     * internal. What the runs before `run_id` said, oldest run first: the chain of parents, void items left out. Stops
-     * early, at a run's border, once `max_runs` runs were read.
+     * internal. What the runs before `run_id` said, oldest run first: the chain of parents, without void items and without
+     * the work of agents that served as tools. Stops early, at a run's border, once `max_runs` runs were read.
      */
     history(input: { run_id: string; max_runs: number }): Promise<{ items: PlacedItem[]; complete: boolean }>
     /** Items of a conversation along the chain from its head, in order. `order: 'desc'`: newest first. */
@@ -333,7 +363,7 @@ export interface Store {
   }
 
   readonly ledger: {
-    /** internal. By step and index. */
+    /** internal. In the order of their ids, which is the order in which they were made. */
     ofRun(run_id: string): Promise<LedgerRecord[]>
   }
 
@@ -359,16 +389,17 @@ export interface Store {
     /** internal. Of one run, oldest first. */
     ofRun(run_id: string): Promise<ApprovalRecord[]>
     /**
-     * Decides once: the second decision is `decided_before`. Appends `approval.resolve` under a new attempt (attempt + 1,
+     * Decides once: the second decision is `decided_before`. `answer` is for what has a question. Appends `approval.resolve` under a new attempt (attempt + 1,
      * at `next_seq`); queues the run when no approval is pending and no caller's call is awaited.
      */
     decide(input: {
       scope: Scope
       approval_id: string
-      decision: 'approve' | 'reject'
+      decision: 'approve' | 'reject' | 'answer'
       by: string
       reason?: string
       arguments?: unknown
+      answer?: unknown
       now: number
     }): Promise<DecideResult>
     /** internal. Expires at most `limit` approvals that are due, as a decision `expire`. Returns the runs it changed. */

@@ -246,7 +246,14 @@ function describeToolResults(open: OpenStore): void {
       const last = toolResult('call_2')
       expect(await add(scene, run.id, [last])).toMatchObject({ run: { status: 'queued', pending_calls: [] } })
       expect((await scene.store.items.ofRun(run.id)).slice(1)).toEqual(
-        [...first, last].map((item, i) => ({ run_id: run.id, position: 1 + i, step: 1, void: false, item })),
+        [...first, last].map((item, i) => ({
+          run_id: run.id,
+          position: 1 + i,
+          step: 1,
+          void: false,
+          parent_call_id: null,
+          item,
+        })),
       )
       expect((await scene.claim())?.run.id).toBe(run.id)
     })

@@ -21,9 +21,10 @@ export function describeCommit(open: OpenStore): void {
       const items = placed(1, [assistantMessage('one'), toolResult('call_1')])
       items[0]!.void = true
       const usage = { input_tokens: 3, output_tokens: 4, total_tokens: 7, reasoning_tokens: 1 }
+      const spent = { cost: 0.25, tool_calls: 2, worked_ms: 7 }
       const events = [warning(2), warning(5), warning(9)]
       expect(
-        await scene.commit(run, { events, items, usage, steps: 1, plan: 'first', agent: 'expert' }),
+        await scene.commit(run, { events, items, usage, steps: 1, plan: 'first', agent: 'expert', spent }),
       ).toBe('ok')
       const after = await scene.load(run)
       expect(after).toEqual({
@@ -33,7 +34,8 @@ export function describeCommit(open: OpenStore): void {
         usage,
         steps: 1,
         plan: 'first',
-        agent: 'expert',
+        active_agent: 'expert',
+        spent,
       })
       expect((await scene.log(run)).slice(1)).toEqual(events)
       expect((await scene.store.items.ofRun(run.id)).slice(1)).toEqual(
@@ -141,6 +143,7 @@ export function describeCommit(open: OpenStore): void {
         arguments: { to: 'bob' },
         reason: 'policy',
         status: 'pending',
+        question: null,
         decision: null,
         created_at: scene.now,
         expires_at: 5,
@@ -170,19 +173,20 @@ export function describeCommit(open: OpenStore): void {
   describe('the ledger', () => {
     const claim = { call_id: 'call_1', input_hash: 'h', effect: 'write' as const, approval_id: null }
 
-    it('keeps claims by step and index, and what became of them', async (scene) => {
+    it('keeps claims by call id, and what became of them', async (scene) => {
       let run = await scene.run()
       const claims = [
-        { ...claim, step: 0, index: 1, approval_id: 'appr_1' },
-        { ...claim, step: 0, index: 0, effect: 'read' as const },
-        { ...claim, step: 1, index: 0 },
+        { ...claim, call_id: 'call_1', step: 0, index: 1, approval_id: 'appr_1' },
+        { ...claim, call_id: 'call_0', step: 0, index: 0, effect: 'read' as const },
+        // Of an agent that serves as a tool: its steps count from 0 as well.
+        { ...claim, call_id: 'call_x', step: 0, index: 2 },
       ]
       await scene.commit(run, { claims })
       run = await scene.load(run)
       await scene.commit(run, {
         settled: [
-          { step: 0, index: 0, state: 'committed' },
-          { step: 1, index: 0, state: 'unknown' },
+          { call_id: 'call_0', state: 'committed' },
+          { call_id: 'call_x', state: 'unknown' },
         ],
       })
       expect(await scene.store.ledger.ofRun(run.id)).toEqual([
@@ -195,7 +199,7 @@ export function describeCommit(open: OpenStore): void {
     it('a claim that exists is claimed again under the new approval', async (scene) => {
       const run = await scene.run()
       await scene.commit(run, { claims: [{ ...claim, step: 0, index: 0 }] })
-      await scene.commit(await scene.load(run), { settled: [{ step: 0, index: 0, state: 'unknown' }] })
+      await scene.commit(await scene.load(run), { settled: [{ call_id: 'call_1', state: 'unknown' }] })
       await scene.commit(await scene.load(run), {
         claims: [{ ...claim, step: 0, index: 0, approval_id: 'appr_2' }],
       })

@@ -123,7 +123,10 @@ export function describeConversations(open: OpenStore): void {
         toolResult('c'),
         { ...assistantMessage('s'), role: 'system' },
       ])
-      items.push({ position: 4, step: 0, void: true, item: assistantMessage('thrown away') })
+      items.push(
+        { position: 4, step: 0, void: true, parent_call_id: null, item: assistantMessage('thrown away') },
+        { position: 5, step: 0, void: false, parent_call_id: 'c', item: assistantMessage('to its caller') },
+      )
       await scene.commit(first, { items })
       await scene.finish(await scene.load(first), 'failed')
       const aside = await scene.run({ conversation: session('k') })

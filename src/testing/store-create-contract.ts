@@ -19,6 +19,7 @@ export function describeCreate(open: OpenStore): void {
         owner: 'alice',
         namespace: 'shop',
         agent: 'assistant',
+        active_agent: null,
         status: 'queued',
         conversation_id: null,
         parent_run_id: null,
@@ -35,8 +36,10 @@ export function describeCreate(open: OpenStore): void {
         forced: false,
         error: null,
         usage: noUsage,
+        spent: null,
         steps: 0,
         output: [],
+        output_parsed: null,
         plan: null,
         pending_calls: [],
         created_at: scene.now,
@@ -45,7 +48,14 @@ export function describeCreate(open: OpenStore): void {
       })
       expect(await scene.load(run)).toEqual(run)
       expect(await scene.store.items.ofRun(run.id)).toEqual(
-        input.map((item, position) => ({ run_id: run.id, position, step: null, void: false, item })),
+        input.map((item, position) => ({
+          run_id: run.id,
+          position,
+          step: null,
+          void: false,
+          parent_call_id: null,
+          item,
+        })),
       )
       expect(await scene.log(run)).toEqual([])
     })

@@ -95,7 +95,7 @@ export function warning(seq: number, message = 'something'): StoredEvent {
 
 /** Items as a commit takes them, from a position on. */
 export function placed(first: number, items: Item[], step = 0): NonNullable<Commit['items']> {
-  return items.map((item, i) => ({ position: first + i, step, void: false, item }))
+  return items.map((item, i) => ({ position: first + i, step, void: false, parent_call_id: null, item }))
 }
 
 export function pendingCall(call_id: string): PendingCall {

@@ -1,11 +1,15 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { agent, type Agent } from '../agent/agent.ts'
+import { agent } from '../agent/agent.ts'
+import type { Agent } from '../agent/definitions.ts'
+import type { Clock } from '../clock.ts'
 import { silentLogger } from '../logger.ts'
 import type { Model } from '../models/model.ts'
 import type { ParleyOptions } from '../parley.ts'
 import { serve, type ParleyServer } from '../serve.ts'
+import type { FakeClock } from './fake-clock.ts'
+import { createTestRuns, type TestRuns } from './test-runs.ts'
 
 export interface TestServerOptions extends Omit<Partial<ParleyOptions>, 'agents'> {
   /** Model of an agent named `assistant`; give `agents` instead for anything more. */
@@ -13,7 +17,7 @@ export interface TestServerOptions extends Omit<Partial<ParleyOptions>, 'agents'
   agents?: readonly Agent[]
 }
 
-export interface TestServer extends ParleyServer {
+export interface TestServer extends ParleyServer, TestRuns {
   /** A request as a local client would send it, without a socket. A body that is not a string is sent as JSON. */
   request(
     path: string,
@@ -23,7 +27,7 @@ export interface TestServer extends ParleyServer {
 
 /**
  * A real server for a test: its own data in a folder that goes with it, a free port on loopback, no log, no signals. Close
- * it.
+ * it: that drains without a grace, and moves the time of a fake clock on until all is over.
  */
 export async function createTestServer(options: TestServerOptions): Promise<TestServer> {
   const { model, agents, ...rest } = options
@@ -36,14 +40,23 @@ export async function createTestServer(options: TestServerOptions): Promise<Test
     dataDir: rest.dataDir ?? ownDir ?? '',
     agents: agents ?? [agent({ name: 'assistant', ...(model ? { model } : {}) })],
   })
+  const { leave, ...testRuns } = createTestRuns(server)
   return {
     ...server,
+    ...testRuns,
     request: async (path, init = {}) => server.fetch(toRequest(server.url, { path, ...init })),
     async close(graceMs = 0) {
-      await server.close(graceMs)
+      await closeWith(rest.clock, server.close(graceMs))
+      leave()
       if (ownDir) await rm(ownDir, { recursive: true, force: true })
     },
   }
+}
+
+/** What is under way gets a moment to end, which a fake clock would never let pass. */
+async function closeWith(clock: Clock | FakeClock | undefined, closing: Promise<void>): Promise<void> {
+  if (clock && 'advanceUntil' in clock) await clock.advanceUntil(closing, 1_000)
+  else await closing
 }
 
 function toRequest(

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import fc from 'fast-check'
 import { anonymous } from '../identity/principal.ts'
-import type { ToolContext } from '../agent/tool.ts'
+import type { ToolContext } from '../agent/definitions.ts'
 import { calculator } from './calculator.ts'
 
 const context: ToolContext = {
@@ -14,6 +14,7 @@ const context: ToolContext = {
   callId: 'call_1',
   runContext: {},
   progress() {},
+  ask: () => Promise.resolve({ action: 'cancel' }),
   log() {},
 }
 

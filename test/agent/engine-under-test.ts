@@ -2,7 +2,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { agent, definitionHash, type Agent, type AgentOptions } from '../../src/agent/agent.ts'
+import type { AgentOptions } from '../../src/agent/agent-options.ts'
+import type { Agent } from '../../src/agent/definitions.ts'
+import { agent } from '../../src/agent/agent.ts'
 import { systemClock, type Clock } from '../../src/clock.ts'
 import type { EventOf, EventType, RunEvent } from '../../src/events.ts'
 import { anonymous, type Principal } from '../../src/identity/principal.ts'
@@ -11,7 +13,10 @@ import type { Item, PlacedItem } from '../../src/items.ts'
 import { createInProcessTails } from '../../src/live/in-process/in-process-tails.ts'
 import { createInProcessWakes } from '../../src/live/in-process/in-process-wakes.ts'
 import { silentLogger, type Logger } from '../../src/logger.ts'
-import type { Model, ModelRequest } from '../../src/models/model.ts'
+import { openDirectory, type OpenDirectory } from '../../src/directory.ts'
+import { AppError } from '../../src/errors.ts'
+import { demoModel } from '../../src/models/demo.ts'
+import type { Model, ModelPrice } from '../../src/models/model.ts'
 import { createEngine, type Engine, type EngineOptions } from '../../src/runs/engine.ts'
 import { eventsOf, type CreateRunInput, type LogReader } from '../../src/runs/runs.ts'
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
@@ -35,6 +40,8 @@ export interface EngineUnderTestOptions extends Partial<
   agents?: readonly Agent[]
   /** Resolves the model names a request asks for. */
   models?: Record<string, Model>
+  /** By model id. */
+  prices?: Record<string, ModelPrice>
   clock?: Clock | FakeClock
   logger?: Logger
   /** Where another engine worked before. Default: a folder of its own. */
@@ -137,7 +144,7 @@ export function eventsOfType<T extends EventType>(events: readonly RunEvent[], t
 }
 
 /** A request's items, each as a short text: `user: hi`, `call add {"a":1}`, `result 3`. */
-export function transcript(request: Pick<ModelRequest, 'items'> | undefined): string[] {
+export function transcript(request: { items: readonly Item[] } | undefined): string[] {
   return (request?.items ?? []).map((item) => {
     switch (item.type) {
       case 'message':
@@ -148,6 +155,8 @@ export function transcript(request: Pick<ModelRequest, 'items'> | undefined): st
         return `call ${item.name} ${item.arguments}`
       case 'tool_result':
         return `result ${item.output}`
+      case 'note':
+        return `${item.kind}: ${item.text}`
       default:
         return item satisfies never
     }
@@ -221,24 +230,19 @@ export function nextOfType<T extends EventType>(reader: LogReader, type: T): Pro
 function engineOptions(options: EngineUnderTestOptions): Omit<EngineOptions, 'store' | 'clock'> {
   const { model, models = {} } = options
   const list = options.agents ?? [agent({ name: 'assistant', ...(model && { model }), ...options.agent })]
-  const modelOf = (definition: Agent, override: string | undefined): Model => {
-    const found = override === undefined ? (definition.model ?? model) : models[override]
-    if (typeof found !== 'object') throw new Error(`no model for ${definition.name}`)
-    return found
-  }
+  const directory = directoryOf({
+    agents: list,
+    models,
+    prices: options.prices ?? {},
+    logger: options.logger,
+  })
   return {
     tails: createInProcessTails(),
     wakes: createInProcessWakes(),
     logger: options.logger ?? silentLogger,
     agents: new Map(list.map((one) => [one.name, one])),
-    modelOf,
-    definitions: () =>
-      Object.fromEntries(
-        list.map((one) => {
-          const { id } = modelOf(one, undefined)
-          return [one.name, { definition: definitionHash(one, id), model: id }]
-        }),
-      ),
+    directory,
+    definitions: directory.definitions,
     nodeId: createId('node'),
     leaseMs: 10_000,
     // Time that a test moves runs ahead of the disk: no run may time out by that.
@@ -249,6 +253,36 @@ function engineOptions(options: EngineUnderTestOptions): Omit<EngineOptions, 'st
     sessionTimeoutMs: options.sessionTimeoutMs ?? 3_600_000,
     runLogRetentionMs: options.runLogRetentionMs ?? 30 * 24 * 3_600_000,
   }
+}
+
+/** What agents refer to, with models by name and nothing configured. */
+export function directoryOf(input: {
+  agents: readonly Agent[]
+  models?: Record<string, Model>
+  prices?: Record<string, ModelPrice>
+  logger?: Logger | undefined
+}): OpenDirectory {
+  const { agents, models = {}, prices = {}, logger = silentLogger } = input
+  return openDirectory({
+    agents: new Map(agents.map((one) => [one.name, one])),
+    registry: {
+      resolve(name) {
+        const found = models[name]
+        if (!found) throw new AppError('model_not_configured')
+        return found
+      },
+      priceOf: (id) => prices[id],
+      describe: () => ({ defaultModel: null, providers: [] }),
+      gauges: () => [],
+      close: () => Promise.resolve(),
+    },
+    defaultModel: undefined,
+    demo: demoModel(),
+    isDemo: true,
+    stallTimeoutMs: 60_000,
+    logger,
+    clock: systemClock,
+  })
 }
 
 function watchCommits(

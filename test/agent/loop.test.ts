@@ -57,7 +57,7 @@ test('a step with a tool is two commits: the reply with the claims, then the res
     'step.end',
   ])
   expect(typesOf(result?.events ?? [])).toEqual(['tool.end'])
-  expect(result?.settled).toEqual([{ step: 0, index: 0, state: 'committed' }])
+  expect(result?.settled).toEqual([{ call_id: expect.stringMatching(/^call_/), state: 'committed' }])
   expect(typesOf(end?.events ?? [])).toEqual(['step.start', 'text.start', 'text.end', 'step.end', 'run.end'])
   expect(text).toBe('Three.')
   expect(run.steps).toBe(2)

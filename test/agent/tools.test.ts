@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { tool, type Tool } from '../../src/agent/tool.ts'
+import type { Tool } from '../../src/agent/definitions.ts'
+import { tool } from '../../src/agent/tool.ts'
 import { scriptedModel } from '../../src/models/scripted.ts'
 import { createFakeClock } from '../../src/testing/fake-clock.ts'
 import { deferred } from './deferred.ts'

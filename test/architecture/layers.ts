@@ -9,17 +9,20 @@ const layers = [
     'port',
     /^(?:models\/model|store\/store|store\/stored-event|live\/tail|live\/wake|identity\/principal)\.ts$/,
   ],
-  ['middle', /^(?:agent|models|tools|store|live|identity)\//],
+  ['middle', /^(?:agent|models|tools|moderation|store|live|identity)\//],
   ['runs', /^runs\//],
   ['http', /^http\//],
   ['protocols', /^protocols\//],
-  ['composition root', /^(?:parley|serve)\.ts$/],
+  ['composition root', /^(?:directory|parley|serve)\.ts$/],
   ['outermost', /^(?:cli|testing)\//],
   ['published names', /^index\.ts$/],
 ] as const satisfies readonly (readonly [string, RegExp])[]
 
 /** What the parts of the middle row may have of each other. */
-const middleExceptions: Record<string, readonly string[]> = { tools: ['agent/tool.ts'] }
+const middleExceptions: Record<string, readonly string[]> = {
+  tools: ['agent/tool.ts', 'agent/definitions.ts', 'agent/parse-definition.ts'],
+  moderation: ['agent/hooks.ts'],
+}
 
 /**
  * Why `importer` may not import `imported`, or undefined where it may. Both are paths from the root of the repository. Tests

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { agent } from '../../src/agent/agent.ts'
-import { tool, type ToolContext, type ToolEffect } from '../../src/agent/tool.ts'
+import type { ToolContext, ToolEffect } from '../../src/agent/definitions.ts'
+import { tool } from '../../src/agent/tool.ts'
 import type { Item } from '../../src/items.ts'
 import { scriptedModel, type ScriptedTurn } from '../../src/models/scripted.ts'
 import { appendCall, hold, tell } from './fixture-link.ts'

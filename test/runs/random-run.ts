@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { z } from 'zod'
-import { agent, type Agent } from '../../src/agent/agent.ts'
+import { agent } from '../../src/agent/agent.ts'
+import type { Agent } from '../../src/agent/definitions.ts'
 import { tool } from '../../src/agent/tool.ts'
 import type { ModelPart, ModelRequest } from '../../src/models/model.ts'
 import { scriptedModel, type ScriptedTurn } from '../../src/models/scripted.ts'

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { agent, definitionHash } from '../../src/agent/agent.ts'
+import { agent } from '../../src/agent/agent.ts'
 import { systemClock } from '../../src/clock.ts'
 import { AppError } from '../../src/errors.ts'
 import { anonymous } from '../../src/identity/principal.ts'
@@ -15,6 +15,7 @@ import { createEngine } from '../../src/runs/engine.ts'
 import { eventsOf } from '../../src/runs/runs.ts'
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import type { Store } from '../../src/store/store.ts'
+import { directoryOf } from '../agent/engine-under-test.ts'
 
 /** An engine whose store refuses the first `failures` commits. */
 async function startEngine(failures: number) {
@@ -32,6 +33,7 @@ async function startEngine(failures: number) {
     ...systemClock,
     after: (ms: number, call: () => void) => systemClock.after(ms > 100_000 ? ms : 0, call),
   }
+  const directory = directoryOf({ agents: [assistant] })
   const engine = await createEngine({
     store: { ...store, runs: { ...store.runs, commit } },
     tails: createInProcessTails(),
@@ -39,10 +41,8 @@ async function startEngine(failures: number) {
     clock,
     logger: silentLogger,
     agents: new Map([['assistant', assistant]]),
-    modelOf: () => assistant.model as Exclude<typeof assistant.model, string | undefined>,
-    definitions: () => ({
-      assistant: { definition: definitionHash(assistant, 'scripted/model'), model: 'scripted/model' },
-    }),
+    directory,
+    definitions: directory.definitions,
     nodeId: createId('node'),
     leaseMs: 10_000,
     runTimeoutMs: 600_000,

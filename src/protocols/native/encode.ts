@@ -1,4 +1,4 @@
-import type { Agent } from '../../agent/agent.ts'
+import type { Agent } from '../../agent/definitions.ts'
 import { toIsoDate } from '../../clock.ts'
 import { errorCodes, type AppError } from '../../errors.ts'
 import type { ApprovalRequest, EventOf, RunEvent } from '../../events.ts'
@@ -67,13 +67,16 @@ export function encodeRun({ run, text, approvals }: RunView) {
     object: 'run',
     status: run.status,
     agent: run.agent,
+    active_agent: run.active_agent ?? run.agent,
     conversation_id: run.conversation_id,
     parent_run_id: run.parent_run_id,
     output: text,
+    output_parsed: run.output_parsed,
     stop_reason: run.stop_reason,
     ...(run.forced && { forced: true }),
     steps: run.steps,
     usage: run.usage,
+    cost: run.spent?.cost ?? null,
     error: run.error,
     cancel: run.cancel && { ...run.cancel, at: toIsoDate(run.cancel.at) },
     approvals,

@@ -48,13 +48,13 @@ function createList(reader: Reader): Store['approvals']['list'] {
 }
 
 function createDecide(writer: WriterClient): Store['approvals']['decide'] {
-  return async ({ scope, approval_id, decision, by, reason, arguments: edited, now }) => {
+  return async ({ scope, approval_id, decision, by, reason, arguments: edited, answer, now }) => {
     const result = await writer.write('approvals.decide', {
       ...toScopeColumns(scope),
       approval_id,
       decision,
       // Fields that are undefined are left out.
-      details: JSON.stringify({ by, reason, arguments: edited }),
+      details: JSON.stringify({ by, reason, arguments: edited, answer }),
       now,
     })
     if (result.outcome === 'not_found') return result

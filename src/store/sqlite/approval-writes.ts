@@ -7,8 +7,8 @@ export interface DecideInput {
   owner: string
   namespace: string
   approval_id: string
-  decision: 'approve' | 'reject'
-  /** JSON of `{ by, reason?, arguments? }`. */
+  decision: 'approve' | 'reject' | 'answer'
+  /** JSON of `{ by, reason?, arguments?, answer? }`. */
   details: string
   now: number
 }
@@ -19,7 +19,12 @@ export type DecideOutput =
   | { outcome: 'decided_before'; approval: ApprovalRow }
   | { outcome: 'ok'; approval: ApprovalRow; row: RunRow; events: string }
 
-const statusAfter = { approve: 'approved', reject: 'rejected', expire: 'expired' } as const
+const statusAfter = {
+  approve: 'approved',
+  reject: 'rejected',
+  answer: 'answered',
+  expire: 'expired',
+} as const
 
 export function createApprovalWrites(context: WriteContext) {
   const { db, runs } = context

@@ -4,7 +4,7 @@ import { toColumn } from './text-column.ts'
 
 /** A commit as the writer thread takes it: flat, with JSON made here, once. */
 export function encodeCommit(commit: Commit): CommitInput {
-  const { fence, events, items, claims, settled, usage, plan } = commit
+  const { fence, events, items, claims, settled, usage, spent, plan } = commit
   return {
     run_id: fence.run_id,
     epoch: fence.epoch,
@@ -23,8 +23,9 @@ export function encodeCommit(commit: Commit): CommitInput {
           claim.approval_id,
         ])
       : null,
-    settled: settled?.length ? settled.map(({ step, index, state }) => [step, index, state]) : null,
+    settled: settled?.length ? settled.map(({ call_id, state }) => [call_id, state]) : null,
     usage: usage === undefined ? null : JSON.stringify(usage),
+    spent: spent === undefined ? null : JSON.stringify(spent),
     steps: commit.steps ?? null,
     plan: plan === undefined ? null : JSON.stringify(plan),
     agent: commit.agent ?? null,
@@ -38,10 +39,12 @@ function encodeItem({
   position,
   step,
   void: isVoid,
+  parent_call_id,
   item,
 }: NonNullable<Commit['items']>[number]): NonNullable<CommitInput['items']>[number] {
   const role = item.type === 'message' ? item.role : null
-  return [position, step, isVoid ? 1 : 0, item.id, role, JSON.stringify(item)]
+  const kind = isVoid ? 1 : parent_call_id === null ? 0 : 2
+  return [position, step, kind, item.id, role, JSON.stringify(item), parent_call_id]
 }
 
 function encodeEnd(end: NonNullable<Commit['end']>): CommitEnd {
@@ -49,19 +52,21 @@ function encodeEnd(end: NonNullable<Commit['end']>): CommitEnd {
     stop_reason: null,
     error: null,
     output: null,
+    output_parsed: null,
     forced: 0,
     pending_calls: '[]',
     approvals: null,
   }
   if (end.status === 'queued') return { ...open, status: 'queued' }
   if (end.status !== 'suspended') {
-    const { status, stop_reason, error, output, forced } = end
+    const { status, stop_reason, error, output, output_parsed, forced } = end
     return {
       ...open,
       status,
       stop_reason,
       error: error === null ? null : JSON.stringify(error),
       output: JSON.stringify(output),
+      output_parsed: output_parsed === undefined ? null : JSON.stringify(output_parsed),
       forced: forced ? 1 : 0,
     }
   }
@@ -78,6 +83,7 @@ function encodeEnd(end: NonNullable<Commit['end']>): CommitEnd {
       approval.reason,
       approval.created_at,
       approval.expires_at_ms,
+      approval.question === undefined ? null : JSON.stringify(approval.question),
     ]),
   }
 }

@@ -23,7 +23,7 @@ export function createLogReads(reader: Reader): Store['log'] {
 
 export function createLedgerReads(reader: Reader): Store['ledger'] {
   const ofRun = reader.rows<[string], LedgerRow>(
-    `SELECT ${ledgerColumns} FROM tool_ledger WHERE run_id = ? ORDER BY step, place`,
+    `SELECT ${ledgerColumns} FROM tool_ledger WHERE run_id = ? ORDER BY call_id`,
   )
   return { ofRun: async (run_id) => ofRun.all(run_id).map(toLedgerRecord) }
 }

@@ -9,7 +9,7 @@ import { fromColumn } from './text-column.ts'
 
 export const runColumns = `id, owner, namespace, agent, status, conversation_id, parent_run_id, options, background,
   on_disconnect, attempt, epoch, last_seq, next_seq, crash_count, cancel, stop_reason, error, usage, steps, output, plan,
-  pending_calls, created_at, started_at, ended_at, forced`
+  pending_calls, created_at, started_at, ended_at, forced, active_agent, spent, output_parsed`
 
 export type RunRow = [
   id: string,
@@ -39,6 +39,9 @@ export type RunRow = [
   startedAt: number | null,
   endedAt: number | null,
   forced: number,
+  activeAgent: string | null,
+  spent: string | null,
+  outputParsed: string | null,
 ]
 
 export function toRunRecord(row: RunRow): RunRecord {
@@ -70,6 +73,9 @@ export function toRunRecord(row: RunRow): RunRecord {
     started_at: row[24],
     ended_at: row[25],
     forced: row[26] === 1,
+    active_agent: row[27],
+    spent: parseNullable(row[28]),
+    output_parsed: parseNullable(row[29]),
   }
 }
 
@@ -105,7 +111,7 @@ export function toConversationRecord(row: ConversationRow): ConversationRecord {
 }
 
 export const approvalColumns = `id, owner, namespace, run_id, call_id, tool, arguments, reason, status, decision,
-  created_at, expires_at, decided_at`
+  created_at, expires_at, decided_at, question`
 
 export type ApprovalRow = [
   id: string,
@@ -121,6 +127,7 @@ export type ApprovalRow = [
   createdAt: number,
   expiresAt: number | null,
   decidedAt: number | null,
+  question: string | null,
 ]
 
 export function toApprovalRecord(row: ApprovalRow): ApprovalRecord {
@@ -138,15 +145,34 @@ export function toApprovalRecord(row: ApprovalRow): ApprovalRecord {
     created_at: row[10],
     expires_at: row[11],
     decided_at: row[12],
+    question: parseNullable(row[13]),
   }
 }
 
-export const itemColumns = 'run_id, position, step, void, item'
+export const itemColumns = 'run_id, position, step, void, item, parent_call_id'
 
-export type ItemRow = [runId: string, position: number, step: number | null, void_: number, item: string]
+/**
+ * `void` is 0 for what was said in the run, 1 for what was thrown away, 2 for the work of an agent that serves as a tool: what
+ * reads a conversation asks for 0.
+ */
+export type ItemRow = [
+  runId: string,
+  position: number,
+  step: number | null,
+  void_: number,
+  item: string,
+  parentCallId: string | null,
+]
 
 export function toPlacedItem(row: ItemRow): PlacedItem {
-  return { run_id: row[0], position: row[1], step: row[2], void: row[3] === 1, item: parse(row[4]) }
+  return {
+    run_id: row[0],
+    position: row[1],
+    step: row[2],
+    void: row[3] === 1,
+    item: parse(row[4]),
+    parent_call_id: row[5],
+  }
 }
 
 export const ledgerColumns = 'step, place, call_id, input_hash, effect, approval_id, state'

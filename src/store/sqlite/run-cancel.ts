@@ -1,3 +1,4 @@
+import type { Spent } from '../../run-state.ts'
 import type { RunRow } from './rows.ts'
 import { runColumns } from './rows.ts'
 import type { WriteContext } from './write-context.ts'
@@ -52,6 +53,7 @@ export function createRunCancel({ db, lease, log, runs, turns, attemptGap }: Wri
       stop_reason: 'cancelled',
       output: [],
       usage: JSON.parse(row[18]) as unknown,
+      ...costOf(row[28]),
       steps: row[19],
       error: JSON.parse(error) as unknown,
     })
@@ -71,4 +73,11 @@ export function createRunCancel({ db, lease, log, runs, turns, attemptGap }: Wri
       return { outcome: 'signalled', row: signal.get(input.cancel, input.run_id) ?? row }
     },
   }
+}
+
+/** The cost that a run had come to, as its end tells it. */
+function costOf(spent: string | null): { cost?: number } {
+  // Written by this store from `Spent`.
+  const cost = spent === null ? null : (JSON.parse(spent) as Spent).cost
+  return cost === null ? {} : { cost }
 }

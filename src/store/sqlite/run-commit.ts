@@ -9,6 +9,7 @@ export type ItemInput = [
   itemId: string,
   role: string | null,
   item: string,
+  parentCallId: string | null,
 ]
 
 export type ClaimedCall = [
@@ -28,6 +29,7 @@ export type NewApproval = [
   reason: string,
   createdAt: number,
   expiresAt: number | null,
+  question: string | null,
 ]
 
 /** Null, in every field that may be: stays as it is. */
@@ -42,8 +44,9 @@ export interface CommitInput {
   events: string
   items: ItemInput[] | null
   claims: ClaimedCall[] | null
-  settled: [step: number, place: number, state: 'committed' | 'unknown'][] | null
+  settled: [callId: string, state: 'committed' | 'unknown'][] | null
   usage: string | null
+  spent: string | null
   steps: number | null
   plan: string | null
   agent: string | null
@@ -57,6 +60,7 @@ export interface CommitEnd {
   stop_reason: StopReason | null
   error: string | null
   output: string | null
+  output_parsed: string | null
   forced: number
   pending_calls: string
   approvals: NewApproval[] | null
@@ -109,48 +113,49 @@ export function createRunCommit(context: WriteContext) {
 /** Items and the ledger. */
 function createContentWrites({ db }: WriteContext) {
   const insertItem = db.prepare<[string, ...ItemInput]>(
-    'INSERT INTO items (run_id, position, step, void, item_id, role, item) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    'INSERT INTO items (run_id, position, step, void, item_id, role, item, parent_call_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   )
   const claimCall = db.prepare<[string, ...ClaimedCall]>(
     `INSERT INTO tool_ledger (run_id, step, place, call_id, input_hash, effect, approval_id, state)
      VALUES (?, ?, ?, ?, ?, ?, ?, 'claimed')
-     ON CONFLICT (run_id, step, place) DO UPDATE SET state = 'claimed', approval_id = excluded.approval_id`,
+     ON CONFLICT (run_id, call_id) DO UPDATE SET state = 'claimed', approval_id = excluded.approval_id`,
   )
-  const settleCall = db.prepare<[string, string, number, number]>(
-    'UPDATE tool_ledger SET state = ? WHERE run_id = ? AND step = ? AND place = ?',
+  const settleCall = db.prepare<[string, string, string]>(
+    'UPDATE tool_ledger SET state = ? WHERE run_id = ? AND call_id = ?',
   )
   return ({ run_id, items, claims, settled }: CommitInput): void => {
     if (items) for (const item of items) insertItem.run(run_id, ...item)
     if (claims) for (const claim of claims) claimCall.run(run_id, ...claim)
-    if (settled) for (const [step, place, state] of settled) settleCall.run(state, run_id, step, place)
+    if (settled) for (const [callId, state] of settled) settleCall.run(state, run_id, callId)
   }
 }
 
 /** The run's own row: one statement for a step forward, another that ends the attempt as well. */
 function createRowUpdate({ db, attemptGap }: WriteContext) {
   const forward = `last_seq = ?, next_seq = ?, crash_count = crash_count * ?, usage = coalesce(?, usage),
-    steps = coalesce(?, steps), plan = coalesce(?, plan), agent = coalesce(?, agent)`
+    steps = coalesce(?, steps), plan = coalesce(?, plan), active_agent = coalesce(?, active_agent),
+    spent = coalesce(?, spent)`
   const step = db.prepare(`UPDATE runs SET ${forward} WHERE id = ?`)
   const finish = db.prepare(
     `UPDATE runs SET ${forward}, status = ?, claimable = ?, epoch = NULL, stop_reason = ?, error = ?,
-       output = coalesce(?, output), forced = ?, pending_calls = ?, ended_at = ? WHERE id = ?`,
+       output = coalesce(?, output), output_parsed = coalesce(?, output_parsed), forced = ?, pending_calls = ?, ended_at = ? WHERE id = ?`,
   )
   return (input: CommitInput, run: Standing): void => {
     const wrote = input.first_seq !== 0
     const lastSeq = wrote ? input.last_seq : run.last_seq
     const nextSeq = wrote ? input.last_seq + attemptGap : run.next_seq
     const crashFactor = input.keep_crash_count ? 1 : 0
-    const { usage, steps, plan, agent, end, run_id } = input
+    const { usage, steps, plan, agent, spent, end, run_id } = input
     if (!end) {
-      step.run(lastSeq, nextSeq, crashFactor, usage, steps, plan, agent, run_id)
+      step.run(lastSeq, nextSeq, crashFactor, usage, steps, plan, agent, spent, run_id)
       return
     }
     const claimable = end.status === 'queued' ? 1 : 0
     const endedAt = end.status === 'queued' || end.status === 'suspended' ? null : input.now
     // prettier-ignore
     finish.run(
-      lastSeq, nextSeq, crashFactor, usage, steps, plan, agent, end.status, claimable, end.stop_reason, end.error,
-      end.output, end.forced, end.pending_calls, endedAt, run_id,
+      lastSeq, nextSeq, crashFactor, usage, steps, plan, agent, spent, end.status, claimable, end.stop_reason, end.error,
+      end.output, end.output_parsed, end.forced, end.pending_calls, endedAt, run_id,
     )
   }
 }
@@ -158,8 +163,9 @@ function createRowUpdate({ db, attemptGap }: WriteContext) {
 /** What an end means beyond the run's row: approvals that are asked for, and a conversation that becomes free. */
 function createEndings({ db, turns }: WriteContext) {
   const insertApproval = db.prepare<[string, string, string, ...NewApproval]>(
-    `INSERT INTO approvals (owner, namespace, run_id, id, call_id, tool, arguments, reason, created_at, expires_at, status)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')`,
+    `INSERT INTO approvals (owner, namespace, run_id, id, call_id, tool, arguments, reason, created_at, expires_at, question,
+       status)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')`,
   )
   return ({ run_id, now }: CommitInput, end: CommitEnd, run: Standing): void => {
     if (end.approvals) {

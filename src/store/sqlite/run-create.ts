@@ -141,6 +141,9 @@ function newRunRow(options: {
     claimed ? input.now : null,
     null,
     0,
+    null,
+    null,
+    null,
   ]
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { agent } from './agent.ts'
-import { DefinitionError } from './definition.ts'
+import { DefinitionError } from './parse-definition.ts'
 import { tool } from './tool.ts'
 
 const good = { name: 'wipe', description: 'Wipes.', execute: () => 'wiped' }

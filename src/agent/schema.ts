@@ -1,0 +1,30 @@
+import { z } from 'zod'
+import type { JsonSchema, ParsedInput, ZodOrJsonSchema } from './definitions.ts'
+
+/**
+ * A zod schema or a JSON Schema, as both. Throws where one has no counterpart. The JSON Schema describes the value before the
+ * zod schema's own changes: that is what models write.
+ */
+export function readSchema(given: ZodOrJsonSchema): {
+  schema: z.ZodType
+  jsonSchema: JsonSchema
+} {
+  if (!isZodType(given)) return { schema: z.fromJSONSchema(given), jsonSchema: given }
+  const { $schema: _dialect, ...jsonSchema } = z.toJSONSchema(given, { io: 'input' }) as JsonSchema
+  return { schema: given, jsonSchema }
+}
+
+/** The value after the schema's own changes, or its faults in one line, each with its place. */
+export function parseWith<Value>(schema: z.ZodType, input: unknown): ParsedInput<Value> {
+  const result = schema.safeParse(input)
+  // The schema's output type is what the caller infers from it.
+  if (result.success) return { ok: true, value: result.data as Value }
+  const message = result.error.issues
+    .map((issue) => (issue.path.length > 0 ? `${issue.path.join('.')}: ${issue.message}` : issue.message))
+    .join('; ')
+  return { ok: false, message }
+}
+
+function isZodType(input: ZodOrJsonSchema): input is z.ZodType {
+  return '_zod' in input
+}

@@ -1,0 +1,154 @@
+import { AppError } from '../errors.ts'
+import type { EventDraft } from '../events.ts'
+import { createId } from '../ids.ts'
+import { textOf, type PlacedItem } from '../items.ts'
+import { traceOf } from '../logger.ts'
+import type { CallPlan } from './call-plan.ts'
+import type { Batch, Completion, RunContext, StepLog, Suspension } from './context.ts'
+import type { Agent } from './definitions.ts'
+import { cutText, type ToolOutcome } from './execute-tool.ts'
+
+type Plan = Extract<CallPlan, { kind: 'run' }>
+
+/**
+ * Lets an agent do the work of a tool call, within the same run: its items, calls and usage are the run's, under the call's id,
+ * and what it shows is live progress of the call. It goes on where an earlier attempt left it. Its approvals and questions
+ * are the run's.
+ */
+export async function serveCall(
+  context: RunContext,
+  { plan, agent }: { plan: Plan; agent: Agent },
+): Promise<ToolOutcome> {
+  const served = openServed(context, { plan, agent })
+  try {
+    if (!isAnswered(served.context)) await context.drive(served.context)
+  } catch (error) {
+    if (context.signal.aborted) throw error
+    return failed(context, plan, error)
+  }
+  const end = served.end()
+  if (end?.status === 'suspended') return { kind: 'asks', approvals: end.approvals }
+  const output = cutText(answerOf(served.context, end), plan.tool.maxOutputChars)
+  return { kind: 'result', output, settled: 'committed' }
+}
+
+interface Served {
+  context: RunContext
+  /** How its loop ended; undefined where it had before. */
+  end(): Completion | Suspension | undefined
+}
+
+function openServed(context: RunContext, { plan, agent }: { plan: Plan; agent: Agent }): Served {
+  const callId = plan.call.call_id
+  const items: PlacedItem[] = [taskItem(context, plan), ...(context.served.get(callId) ?? [])]
+  const { log, end } = openLog(context, { callId, items })
+  const { run_context } = context.options
+  const served: RunContext = {
+    ...context,
+    agent,
+    models: context.directory.modelsOf(agent, undefined),
+    options: run_context === undefined ? {} : { run_context },
+    history: () => Promise.resolve({ items: [], complete: true }),
+    items,
+    budgets: [...context.budgets, ownBudget(context, agent)],
+    steps: stepsOf(items),
+    unrouted: null,
+    parentCallId: callId,
+    log,
+    logger: context.logger.child({ agent: agent.name, call_id: callId }),
+  }
+  return { context: served, end }
+}
+
+/** Its own limits count from its start in this attempt: what it used before is in the run's totals only. */
+function ownBudget(context: RunContext, agent: Agent): RunContext['budgets'][number] {
+  const { usage, spent } = context.totals
+  return { budget: agent.budget, before: { usage, spent: { ...spent } } }
+}
+
+/** What it is asked to do. Not stored: it is the call's arguments. */
+function taskItem(context: RunContext, plan: Plan): PlacedItem {
+  // Parsed by the tool that `asTool()` made.
+  const { task } = plan.input as { task: string }
+  return {
+    run_id: context.runId,
+    position: -1,
+    step: null,
+    void: false,
+    parent_call_id: plan.call.call_id,
+    item: { type: 'message', id: createId('item'), role: 'user', content: [{ type: 'text', text: task }] },
+  }
+}
+
+/** Its way into the run's log: what it shows is progress of the call, what it commits belongs to the call. */
+function openLog(
+  context: RunContext,
+  { callId, items }: { callId: string; items: PlacedItem[] },
+): { log: StepLog; end: Served['end'] } {
+  const outer = context.log
+  let ended: Completion | Suspension | undefined
+  const show = (event: EventDraft) =>
+    outer.progress({ type: 'tool.progress', call_id: callId, event: { ...event } })
+  const tag = (batch: Pick<Batch, 'items'>) =>
+    batch.items ? { items: batch.items.map((item) => ({ ...item, parentCallId: callId })) } : {}
+  const log: StepLog = {
+    emit: show,
+    progress: (event) => outer.progress({ type: 'tool.progress', call_id: callId, event: { ...event } }),
+    defer(batch) {
+      for (const event of batch.events ?? []) show(event)
+      outer.defer({ ...tag(batch), ...(batch.settled ? { settled: batch.settled } : {}) })
+    },
+    async commit({ events = [], end, agent: _agent, plan: _plan, steps: _steps, ...batch }) {
+      if (end && end.status !== 'queued') ended = end
+      const rest: Batch = { ...batch, ...tag(batch) }
+      // A suspension alone has nothing to write: the run's own says it.
+      if (Object.keys(rest).some((key) => key !== 'usage' && key !== 'spent')) await outer.commit(rest)
+      for (const item of batch.items ?? []) {
+        items.push({ run_id: context.runId, position: items.length, parent_call_id: callId, ...item })
+      }
+      for (const event of events) show(event)
+    },
+  }
+  return { log, end: () => ended }
+}
+
+function stepsOf(items: readonly PlacedItem[]): number {
+  // Notes stand before the reply of their step.
+  return items.reduce(
+    (steps, { step, item }) => (step === null || item.type === 'note' ? steps : Math.max(steps, step + 1)),
+    0,
+  )
+}
+
+/** Whether an earlier attempt saw its whole answer: the last thing that was said, and nothing was called. */
+function isAnswered(served: RunContext): boolean {
+  const last = served.items.findLast((placed) => !placed.void)
+  if (!last || last.step === null || last.step !== served.steps - 1) return false
+  if (last.item.type !== 'message' && last.item.type !== 'reasoning') return false
+  return !served.items.some(({ item, step }) => item.type === 'tool_call' && step === last.step)
+}
+
+function answerOf(served: RunContext, end: Completion | undefined): string {
+  const last = served.steps - 1
+  const text = served.items
+    .filter(({ item, step, void: isVoid }) => item.type === 'message' && step === last && !isVoid)
+    .map(({ item }) => (item.type === 'message' ? textOf(item) : ''))
+    .join('')
+  if (text !== '') return text
+  return end === undefined || end.stop_reason === 'final'
+    ? 'The agent gave no answer.'
+    : `The agent ended without an answer (${end.stop_reason}).`
+}
+
+/** Its failure is the tool's: the model reads that it failed, not what a provider said. */
+function failed(context: RunContext, plan: Plan, error: unknown): ToolOutcome {
+  const failure = AppError.from(error)
+  const { code, message } = failure
+  context.logger.warn({ code, err: traceOf(failure.cause), tool: plan.tool.name }, 'agent as tool failed')
+  return {
+    kind: 'result',
+    output: `Error: ${message}`,
+    error: { code: 'tool_failed', message },
+    settled: 'committed',
+  }
+}

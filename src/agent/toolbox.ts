@@ -1,0 +1,90 @@
+import type { PlacedItem } from '../items.ts'
+import type { ModelTool } from '../models/model.ts'
+import { transferToolName } from './agent.ts'
+import type { RunContext } from './context.ts'
+import type { Agent, AnyTool } from './definitions.ts'
+
+/** The agent's own tools and those of its sources, by name. Its own come first where two have one name. */
+export async function toolsOf(context: RunContext): Promise<ReadonlyMap<string, AnyTool>> {
+  const { agent, directory, signal } = context
+  const own = ownTools(agent)
+  if (agent.toolSources.length === 0) return own
+  const found = await directory.foundTools(agent, signal)
+  const tools = new Map(own)
+  for (const tool of found.tools) if (!tools.has(tool.name)) tools.set(tool.name, tool)
+  for (const name of found.missing) warnMissing(context, name)
+  return tools
+}
+
+/** What the model is offered: tools, transfers, and the caller's own. */
+export async function offeredTools(context: RunContext): Promise<ModelTool[]> {
+  const offered: ModelTool[] = []
+  for (const { name, description, parameters } of (await toolsOf(context)).values()) {
+    offered.push({ name, description, parameters })
+  }
+  for (const target of targetsOf(context)) offered.push(transferTool(target))
+  if (context.options.tools) {
+    const taken = new Set(offered.map(({ name }) => name))
+    offered.push(...context.options.tools.filter(({ name }) => !taken.has(name)))
+  }
+  return offered
+}
+
+/** The agents this one may hand the run to. One that is not served any more is left out. */
+export function targetsOf(context: RunContext): Agent[] {
+  return context.agent.handoffs.flatMap((target) => {
+    if (typeof target !== 'string') return [target]
+    return context.directory.agentNamed(target) ?? []
+  })
+}
+
+/** Whether an item is the result of a transfer that was made. */
+export function isTransfer(items: readonly PlacedItem[], { item }: PlacedItem): boolean {
+  if (item.type !== 'tool_result' || item.error || !item.output.startsWith(transferOutput)) return false
+  return items.some(
+    ({ item: one }) =>
+      one.type === 'tool_call' && one.call_id === item.call_id && one.name.startsWith(transferToolName('')),
+  )
+}
+
+/** How the result of a transfer begins. */
+export const transferOutput = 'You are '
+
+/** The agent a transfer tool leads to. */
+export function transferTarget(context: RunContext, toolName: string): Agent | undefined {
+  return targetsOf(context).find(({ name }) => transferToolName(name) === toolName)
+}
+
+function transferTool({ name, description }: Agent): ModelTool {
+  return {
+    name: transferToolName(name),
+    description: `Hands the conversation over to ${name}, who answers from then on.${description ? ` ${description}` : ''}`,
+    parameters: {
+      type: 'object',
+      properties: { reason: { type: 'string', description: 'Why, in a few words.' } },
+      additionalProperties: false,
+    },
+  }
+}
+
+const ownByAgent = new WeakMap<Agent, ReadonlyMap<string, AnyTool>>()
+
+/** Asked in every step: kept with the definition, which never changes. */
+function ownTools(agent: Agent): ReadonlyMap<string, AnyTool> {
+  const known = ownByAgent.get(agent)
+  if (known) return known
+  const tools = new Map(agent.tools.map((tool) => [tool.name, tool]))
+  ownByAgent.set(agent, tools)
+  return tools
+}
+
+const warned = new WeakMap<RunContext, Set<string>>()
+
+function warnMissing(context: RunContext, name: string): void {
+  const told = warned.get(context) ?? new Set()
+  warned.set(context, told)
+  if (told.has(name)) return
+  told.add(name)
+  const message = `The tools of ${name} cannot be reached now.`
+  context.log.defer({ events: [{ type: 'warning', code: 'tools_unavailable', message }] })
+}
