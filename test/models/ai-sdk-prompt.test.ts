@@ -132,7 +132,7 @@ describe('a prompt', () => {
     const ids = ['call_0123', 'functions.get:0', 'functions get:0']
     const items = [...ids.map((id) => call(id, '{}')), ...ids.map((id) => result(id, 'r'))]
     const [assistant, tool] = await prompt(items)
-    const made = (assistant?.content as { toolCallId: string }[]).map(({ toolCallId }) => toolCallId)
+    const made = (assistant!.content as { toolCallId: string }[]).map(({ toolCallId }) => toolCallId)
     expect(made[0]).toBe('call_0123')
     expect(new Set(made).size).toBe(3)
     for (const id of made) expect(id).toMatch(/^[a-zA-Z0-9_-]{1,64}$/)
@@ -281,7 +281,7 @@ describe('images and files', () => {
     for (let i = 0; i < 2; i++) {
       const [message] = await prompt([user(part)], { supportedUrls: supportedUrls! })
       expect(message?.content).toMatchObject([{ type: 'file', mediaType, data: { type: 'url' } }])
-      const { url } = (message?.content as { data: { url: URL } }[])[0]!.data
+      const { url } = (message!.content as { data: { url: URL } }[])[0]!.data
       expect(url.href).toBe('url' in part ? part.url : '')
     }
   })

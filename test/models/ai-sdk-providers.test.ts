@@ -199,7 +199,7 @@ describe.each(services)('$provider', (service) => {
     vi.doMock(`@ai-sdk/${provider}`, () => {
       throw new Error('Cannot find package')
     })
-    onTestFinished(() => void vi.doUnmock(`@ai-sdk/${provider}`))
+    onTestFinished(() => vi.doUnmock(`@ai-sdk/${provider}`))
     const failure = await failureOf(loadLanguageModel({ provider, model, apiKey: 'key' }))
     expect(failure.code).toBe('model_not_configured')
     expect(failure.message).toContain(`npm install @ai-sdk/${provider}`)
