@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Question } from '../../src/agent/definitions.ts'
-import { askOnce, freePort, openSource, startEverything, Suspension } from './mcp-source.ts'
+import { askedRun, freePort, openSource, startEverything, Suspension } from './mcp-source.ts'
 
 test('a server that was killed and started again on its port serves its tools to a new session', async () => {
   const port = await freePort()
@@ -72,8 +72,8 @@ test('questions of calls at the same time go each to the call they belong to', a
   const people = ['Ada', 'Grace', 'Barbara', 'Frances']
   const answers = await Promise.all(
     people.map(async (name) => {
-      const { ask, asked } = askOnce({ action: 'accept', content: { name } })
-      const call = () => source.call('trigger-elicitation-request', {}, { ask })
+      const { asked, context } = askedRun({ action: 'accept', content: { name } })
+      const call = () => source.call('trigger-elicitation-request', {}, context())
       await expect(call()).rejects.toBeInstanceOf(Suspension)
       const answer = await call()
       return { answer, asked: asked.length }

@@ -30,6 +30,7 @@ const tools: Record<string, { description: string; inputSchema: object; annotati
     description: 'Asks a person.',
     inputSchema: { ...anyObject, properties: { topic: { type: 'string' } } },
   },
+  late: { description: 'Asks when it has answered.', inputSchema: anyObject },
   wait: { description: 'Waits for release.', inputSchema: anyObject, annotations: { readOnlyHint: true } },
   release: { description: 'Ends the waits.', inputSchema: anyObject },
   grow: { description: 'Adds a tool.', inputSchema: anyObject },
@@ -55,6 +56,15 @@ const calls: Record<string, (call: Call) => void> = {
     const requestedSchema = { type: 'object', properties: { yes: { type: 'boolean' } } }
     const params = { message: `About ${String(call.input['topic'])}?`, requestedSchema }
     send({ id, method: 'elicitation/create', params })
+  },
+  late(call) {
+    reply(call, 'done')
+    questions.set('late', ({ error }) => process.stderr.write(`late: ${error?.message}\n`))
+    send({
+      id: 'late',
+      method: 'elicitation/create',
+      params: { message: 'Late?', requestedSchema: { type: 'object', properties: {} } },
+    })
   },
   wait(call) {
     waiting.push(call)

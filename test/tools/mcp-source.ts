@@ -90,18 +90,32 @@ export function toolContext(given: Partial<ToolContext> = {}): ToolContext {
   }
 }
 
-/** What the loop's `ask` rejects with when it suspends a run: any error of its own, known by identity. */
+/** What the `ask` of a run rejects with when it suspends: any error of its own, known by identity. */
 export class Suspension extends Error {}
 
-/** The `ask` of a run: the first time it suspends, once there is an answer it gives that. */
-export function askOnce(answer: Answer): { asked: Question[]; ask: ToolContext['ask'] } {
+export interface AskedRun {
+  asked: Question[]
+  /** For one try of the call. */
+  context(): Pick<ToolContext, 'ask' | 'signal'>
+}
+
+/** A run as the loop does it: the first question fires the signal and rejects; from then on there is the answer. */
+export function askedRun(answer: Answer): AskedRun {
   const asked: Question[] = []
   return {
     asked,
-    async ask(question) {
-      asked.push(question)
-      if (asked.length === 1) throw new Suspension()
-      return answer
+    context() {
+      const controller = new AbortController()
+      return {
+        signal: controller.signal,
+        async ask(question) {
+          asked.push(question)
+          if (asked.length > 1) return answer
+          const suspension = new Suspension()
+          controller.abort(suspension)
+          throw suspension
+        },
+      }
     },
   }
 }

@@ -41,6 +41,7 @@ export class ActiveCall {
   readonly #giveUp: (error: unknown) => void
   readonly #forgets: (() => void)[] = []
   #isGivenUp = false
+  #isAsking = false
 
   constructor(options: ActiveCallOptions) {
     this.#options = options
@@ -55,7 +56,11 @@ export class ActiveCall {
     // Nobody may be listening when it is given up: a call that had its answer a moment before.
     promise.catch(() => undefined)
     const { context, clock, totalMs } = options
-    const cancel = () => this.#end(context.signal.reason, 'The call was cancelled.')
+    const cancel = () => {
+      // A run that is suspended by a question fires the signal, too.
+      if (this.#isAsking) this.#leave(context.signal.reason)
+      else this.#end(context.signal.reason, 'The call was cancelled.')
+    }
     context.signal.addEventListener('abort', cancel)
     this.#forgets.push(
       () => context.signal.removeEventListener('abort', cancel),
@@ -81,21 +86,27 @@ export class ActiveCall {
    * server has a moment to end it by itself.
    */
   async ask(question: Question): Promise<Answer> {
+    this.#isAsking = true
     try {
       return await this.#options.context.ask(question)
     } catch (error) {
-      this.#giveUp(error)
-      const farewell = this.#options.clock.after(farewellMs, () =>
-        this.#controller.abort('The question went to a person. The call will be made again.'),
-      )
-      this.#forgets.push(farewell)
+      this.#leave(error)
       throw error
+    } finally {
+      this.#isAsking = false
     }
   }
 
   /** The server answered, or will never. */
   close(): void {
     for (const forget of this.#forgets.splice(0)) forget()
+  }
+
+  #leave(error: unknown): void {
+    if (this.#isGivenUp) return
+    this.#giveUp(error)
+    const reason = 'The question went to a person. The call will be made again.'
+    this.#forgets.push(this.#options.clock.after(farewellMs, () => this.#controller.abort(reason)))
   }
 
   #end(error: unknown, reason: string): void {

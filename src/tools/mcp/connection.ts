@@ -7,7 +7,7 @@ import { CallCut, CallTimeout, UnreadableAnswer } from './call-faults.ts'
 import { createHttpTransport } from './http-transport.ts'
 import type { McpSettings } from './options.ts'
 import { ProgramTransport } from './program-transport.ts'
-import { answerBy, SharedQuestions, type Elicitation } from './questions.ts'
+import { answerBy, elicitationSchema, SharedQuestions, type Elicitation } from './questions.ts'
 import type { Sdk } from './sdk.ts'
 
 export interface ConnectionOptions {
@@ -245,7 +245,7 @@ export class Connection {
   /** Undefined where nothing was asked. One after the other and in a fixed order: the same call asks the same way again. */
   async #respond(
     call: ActiveCall,
-    requests: Record<string, { method: string; params?: unknown }>,
+    requests: Record<string, { method?: unknown; params?: unknown }>,
   ): Promise<Record<string, unknown> | undefined> {
     const keys = Object.keys(requests).toSorted()
     if (keys.length === 0) {
@@ -254,11 +254,12 @@ export class Connection {
     }
     const responses: Record<string, unknown> = {}
     for (const key of keys) {
-      const { method, params } = requests[key] ?? { method: 'nothing' }
+      const { method, params } = requests[key] ?? {}
       if (method !== 'elicitation/create')
-        throw new Error(`The server asks for ${method}, which is not offered.`)
-      // Validated by the client as part of the result it is in.
-      responses[key] = await answerBy(call, params as Elicitation)
+        throw new Error(`The server asks for ${String(method)}, which is not offered.`)
+      const elicitation = elicitationSchema.safeParse(params)
+      if (!elicitation.success) throw new UnreadableAnswer(elicitation.error)
+      responses[key] = await answerBy(call, elicitation.data)
     }
     return responses
   }

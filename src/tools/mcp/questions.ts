@@ -1,13 +1,16 @@
+import { z } from 'zod'
 import type { ElicitResult } from '@modelcontextprotocol/client'
 import type { Answer } from '../../agent/definitions.ts'
 import type { ActiveCall } from './active-call.ts'
 
 /** A question of the server, as both protocol versions write it: `params` of `elicitation/create`. */
-export interface Elicitation {
-  message: string
-  mode?: string | undefined
-  requestedSchema?: unknown
-}
+export const elicitationSchema = z.looseObject({
+  message: z.string(),
+  mode: z.string().optional(),
+  requestedSchema: z.record(z.string(), z.unknown()).optional(),
+})
+
+export type Elicitation = z.output<typeof elicitationSchema>
 
 interface HeldQuestion {
   elicitation: Elicitation
@@ -53,7 +56,8 @@ export class SharedQuestions {
       this.#held.add(question)
       // The server does not wait any more.
       signal.addEventListener('abort', () => this.#drop(question), { once: true })
-      this.#decide()
+      // An answer that came just before is still on its way through promises: that call is no candidate any more.
+      setImmediate(() => this.#decide())
     })
   }
 
@@ -121,7 +125,7 @@ export async function answerBy(call: ActiveCall, elicitation: Elicitation): Prom
   const { message, requestedSchema } = elicitation
   const answer = await call.ask({
     message,
-    ...(isObject(requestedSchema) ? { schema: requestedSchema } : {}),
+    ...(requestedSchema ? { schema: requestedSchema } : {}),
   })
   return toElicitationAnswer(answer)
 }
