@@ -8,7 +8,7 @@ test('the number that was rolled goes back to the model', async () => {
     { toolCalls: [{ name: 'roll_dice', arguments: { sides: 6 } }] },
     'There it is.',
   ])
-  const server = await createTestServer({ agents: [{ ...dice, model }] })
+  const server = await createTestServer({ agents: [{ ...dice, models: [model] }] })
   onTestFinished(() => server.close())
 
   const response = await server.request('/chat', { body: { message: 'Roll!' } })
@@ -28,7 +28,7 @@ test('a rate limit of the provider is waited out', async () => {
     asked.resolve()
     return { error: { code: 'model_rate_limited', retryAfterMs: 30_000 } }
   })
-  const server = await createTestServer({ agents: [{ ...dice, model }], clock })
+  const server = await createTestServer({ agents: [{ ...dice, models: [model] }], clock })
   onTestFinished(() => server.close())
 
   const answer = server.request('/chat', { body: { message: 'Hello' } })

@@ -160,7 +160,8 @@ function indexAgents(list: readonly Agent[]): Map<string, Agent> {
   return agents
 }
 
-function registryOptions(settings: Settings): Parameters<typeof createModelRegistry>[0] {
+/** The providers that the settings name. */
+export function registryOptions(settings: Settings): Parameters<typeof createModelRegistry>[0] {
   const { llmBaseUrl, llmApiKey, llmDefaultModel, openaiApiKey, openaiBaseUrl } = settings
   return {
     stallTimeoutMs: settings.modelStallTimeoutMs,

@@ -49,3 +49,13 @@ test('forgets a call, and counts what it waits for', async () => {
   await clock.advance(10)
   expect([calls, clock.pending()]).toEqual([1, 0])
 })
+
+test('moves on until a promise is settled, and gives what it gives', async () => {
+  const clock = createFakeClock(0)
+  const nap = sleep({ clock, ms: 950 }).then(() => clock.monotonic())
+  expect(await clock.advanceUntil(nap)).toBe(950)
+  expect(clock.monotonic()).toBe(1_000)
+  const failing = sleep({ clock, ms: 10 }).then(() => Promise.reject(new Error('no')))
+  await expect(clock.advanceUntil(failing, 10)).rejects.toThrow('no')
+  expect(clock.monotonic()).toBe(1_010)
+})

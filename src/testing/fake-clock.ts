@@ -1,4 +1,4 @@
-import { setImmediate as immediate } from 'node:timers/promises'
+import { setImmediate as immediate, setTimeout } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
 
 export interface FakeClock extends Clock {
@@ -7,6 +7,12 @@ export interface FakeClock extends Clock {
    * between and after the calls promises get their turn, so that what one call starts may set the next timer.
    */
   advance(ms: number): Promise<void>
+  /**
+   * Moves time on by `stepMs` (default 100) again and again until the promise is settled, and gives what it gives. For waits
+   * whose length a test does not know, such as a back-off. A millisecond of real time is left to each step, for what is at
+   * work on disk or on a socket: what takes longer sees more time pass than it should.
+   */
+  advanceUntil<T>(promise: Promise<T>, stepMs?: number): Promise<T>
   /** How many calls are waited for. */
   pending(): number
 }
@@ -22,6 +28,20 @@ export function createFakeClock(start: number = Date.UTC(2026, 0, 1)): FakeClock
   // A set keeps the order of asking, which decides between timers of the same moment.
   const timers = new Set<Timer>()
 
+  async function advance(ms: number): Promise<void> {
+    const target = elapsed + ms
+    for (;;) {
+      await immediate()
+      const next = earliest(timers)
+      if (!next || next.at > target) break
+      timers.delete(next)
+      elapsed = Math.max(elapsed, next.at)
+      next.call()
+    }
+    elapsed = Math.max(elapsed, target)
+    await immediate()
+  }
+
   return {
     now: () => start + elapsed,
     monotonic: () => elapsed,
@@ -30,18 +50,18 @@ export function createFakeClock(start: number = Date.UTC(2026, 0, 1)): FakeClock
       timers.add(timer)
       return () => void timers.delete(timer)
     },
-    async advance(ms) {
-      const target = elapsed + ms
-      for (;;) {
-        await immediate()
-        const next = earliest(timers)
-        if (!next || next.at > target) break
-        timers.delete(next)
-        elapsed = Math.max(elapsed, next.at)
-        next.call()
+    advance,
+    async advanceUntil(promise, stepMs = 100) {
+      let settled = false
+      const settle = () => {
+        settled = true
       }
-      elapsed = Math.max(elapsed, target)
-      await immediate()
+      promise.then(settle, settle)
+      while (!settled) {
+        await advance(stepMs)
+        await setTimeout(1)
+      }
+      return promise
     },
     pending: () => timers.size,
   }

@@ -1,16 +1,15 @@
 import { existsSync } from 'node:fs'
-import type { Model } from '../models/model.ts'
+import type { ModelChoice } from '../agent/definitions.ts'
 import { toFilePath } from './model-fixture.ts'
-import { resolveModelName } from './resolve-model-name.ts'
 import { recordModel, type FixtureModel, type RecordModelOptions } from './record-model.ts'
 import { replayModel, type ReplayModelOptions } from './replay-model.ts'
 
 export interface FixtureModelOptions extends RecordModelOptions, ReplayModelOptions {
   /**
-   * What is recorded: a model, or a name such as `openai/gpt-4o-mini`, which the settings of the environment resolve as they do
-   * for a server. A replay asks neither for it nor for keys.
+   * What is recorded, as an agent names its model: the settings of the environment resolve a name such as
+   * `openai/gpt-4o-mini` as they do for a server. A replay asks neither for it nor for keys.
    */
-  model: Model | string | (() => Model)
+  model: ModelChoice | (() => ModelChoice)
   /** Default: where there is no file yet, but never where the variable `CI` is set. True records anew. */
   record?: boolean
 }
@@ -27,7 +26,7 @@ export function fixtureModel(options: FixtureModelOptions): FixtureModel {
   const file = toFilePath(options.path)
   const missing = !existsSync(file)
   const isCi = Boolean(process.env['CI']) && process.env['CI'] !== 'false'
-  if (record ?? (missing && !isCi)) return startRecording(model, rest)
+  if (record ?? (missing && !isCi)) return recordModel(typeof model === 'function' ? model() : model, rest)
   if (missing) {
     const why = record === false ? 'recording is switched off' : 'the variable CI is set'
     throw new Error(
@@ -35,20 +34,4 @@ export function fixtureModel(options: FixtureModelOptions): FixtureModel {
     )
   }
   return replayModel(rest)
-}
-
-function startRecording(model: FixtureModelOptions['model'], options: RecordModelOptions): FixtureModel {
-  if (typeof model !== 'string') return recordModel(typeof model === 'function' ? model() : model, options)
-  const resolved = resolveModelName(model)
-  const recording = recordModel(resolved.model, options)
-  return {
-    ...recording,
-    async close() {
-      try {
-        await recording.close()
-      } finally {
-        await resolved.close()
-      }
-    },
-  }
 }

@@ -1,3 +1,4 @@
+import type { ModelChoice } from '../agent/definitions.ts'
 import { systemClock, type Clock } from '../clock.ts'
 import { AppError, errorCodes } from '../errors.ts'
 import type { Model, ModelPart, ModelRequest, ModelStreamOptions } from '../models/model.ts'
@@ -11,6 +12,7 @@ import {
   type RecordedModelInfo,
   type RecordedPart,
 } from './model-fixture.ts'
+import { openModel } from './open-model.ts'
 import { toRecordedRequest, type NormaliseText } from './recorded-request.ts'
 
 export interface RecordModelOptions {
@@ -34,12 +36,15 @@ export interface FixtureModel extends Model {
 
 /**
  * Passes calls on to a model and keeps them: each request without its ids, each part of the reply, how it ended. `close`
- * writes the file that `replayModel` plays.
+ * writes the file that `replayModel` plays. Throws `model_not_configured` for a name that the settings of the environment do
+ * not resolve.
  *
  * @example
- * const model = recordModel(live, { path: new URL('./weather.json', import.meta.url) })
+ * const model = recordModel('openai/gpt-4o-mini', { path: new URL('./weather.json', import.meta.url) })
  */
-export function recordModel(model: Model, options: RecordModelOptions): FixtureModel {
+export function recordModel(choice: ModelChoice, options: RecordModelOptions): FixtureModel {
+  const opened = openModel(choice)
+  const { model } = opened
   const { path, normalise, timings = false, clock = systemClock } = options
   const calls: (RecordedCall | undefined)[] = []
   let closing: Promise<void> | undefined
@@ -71,7 +76,7 @@ export function recordModel(model: Model, options: RecordModelOptions): FixtureM
   return {
     ...infoOf(model),
     stream: record,
-    close: () => (closing ??= save({ path, model, calls })),
+    close: () => (closing ??= save({ path, model, calls }).finally(() => opened.close())),
   }
 }
 

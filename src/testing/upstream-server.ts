@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { cutIntoWords } from '../models/scripted.ts'
 
 /** What the upstream does next in one reply. Each write is a write of its own to the socket. */
 export type UpstreamStep =
@@ -32,10 +33,22 @@ export interface UpstreamRequest {
   headers: IncomingHttpHeaders
   /** Parsed; the text itself where it is no JSON. */
   body: unknown
+  /** Of `Authorization: Bearer`. Undefined: none was sent. */
+  key: string | undefined
   /** From 0, the same for all requests of one connection. */
   connection: number
   /** Resolves when the reply is over: `ended` by the script, or `closed` because the client closed its socket first. */
   outcome: Promise<'ended' | 'closed'>
+}
+
+/** A reply, or the text of one that is streamed word by word. */
+export type UpstreamAnswer = UpstreamReply | string
+
+export interface UpstreamServerOptions {
+  /** As `reply` adds them. */
+  replies?: readonly UpstreamAnswer[]
+  /** The keys that are taken. A request with another one, or none, gets status 401. Absent: all are. */
+  keys?: readonly string[]
 }
 
 export interface UpstreamServer {
@@ -44,9 +57,13 @@ export interface UpstreamServer {
   /** All requests so far, oldest first. */
   readonly requests: readonly UpstreamRequest[]
   /** Adds replies: each request takes the oldest one that is left. */
-  reply(...replies: UpstreamReply[]): void
+  reply(...replies: UpstreamAnswer[]): void
   /** What a request gets when no reply is left. Default: status 500. */
-  replyAlways(reply: UpstreamReply | ((request: UpstreamRequest) => UpstreamReply)): void
+  replyAlways(reply: UpstreamAnswer | ((request: UpstreamRequest) => UpstreamAnswer)): void
+  /** What each request with this key gets from now on, whatever else there is to reply: such as `errorReply(429, …)`. */
+  refuse(key: string, reply: UpstreamReply): void
+  /** Takes a refusal back. */
+  accept(key: string): void
   /** The request with this number, from 0, as soon as it is there and read. */
   request(number: number): Promise<UpstreamRequest>
   /** Open connections now. */
@@ -60,19 +77,21 @@ export interface UpstreamServer {
 
 /**
  * A provider on loopback that speaks OpenAI's chat completions and says what it was told to: for tests that need a real
- * socket between agent and model.
+ * socket between agent and model. Takes any path; streams whether it was asked to or not. Close it after the server that
+ * asks it.
  *
  * @example
- * const upstream = await createUpstreamServer()
- * upstream.reply(streamReply({ text: ['Hel', 'lo'] }))
+ * const upstream = await createUpstreamServer({ replies: ['Hello.'] })
+ * const server = await createTestServer({ llmBaseUrl: upstream.baseURL, llmDefaultModel: 'any' })
  */
-export async function createUpstreamServer(): Promise<UpstreamServer> {
+export async function createUpstreamServer(options: UpstreamServerOptions = {}): Promise<UpstreamServer> {
   const requests: UpstreamRequest[] = []
-  const queue: UpstreamReply[] = []
+  const queue: UpstreamAnswer[] = [...(options.replies ?? [])]
+  const refusals = new Map<string, UpstreamReply>()
   const sockets = new Map<Socket, number>()
   const waiting = new Map<number, (request: UpstreamRequest) => void>()
   const idlers = new Set<() => void>()
-  let always: (request: UpstreamRequest) => UpstreamReply = () => errorReply(500, 'no reply is left')
+  let always: (request: UpstreamRequest) => UpstreamAnswer = () => errorReply(500, 'no reply is left')
   let connectionCount = 0
 
   const server = createServer({ keepAliveTimeout: 60_000 }, (incoming, response) => {
@@ -98,6 +117,7 @@ export async function createUpstreamServer(): Promise<UpstreamServer> {
       path: incoming.url ?? '',
       headers: incoming.headers,
       body,
+      key: /^Bearer (.+)$/i.exec(incoming.headers.authorization ?? '')?.[1],
       connection: sockets.get(incoming.socket) ?? -1,
       outcome: new Promise((resolve) => {
         response.on('close', () => resolve(response.writableFinished ? 'ended' : 'closed'))
@@ -107,7 +127,14 @@ export async function createUpstreamServer(): Promise<UpstreamServer> {
     const number = requests.length - 1
     waiting.get(number)?.(request)
     waiting.delete(number)
-    await play(queue.shift() ?? always(request), response)
+    const answer = refusalOf(request.key) ?? queue.shift() ?? always(request)
+    await play(typeof answer === 'string' ? streamReply({ text: cutIntoWords(answer) }) : answer, response)
+  }
+
+  function refusalOf(key: string | undefined): UpstreamReply | undefined {
+    const refusal = key === undefined ? undefined : refusals.get(key)
+    if (refusal || !options.keys || (key !== undefined && options.keys.includes(key))) return refusal
+    return errorReply(401, 'Incorrect API key provided.', { error: { code: 'invalid_api_key' } })
   }
 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -121,6 +148,8 @@ export async function createUpstreamServer(): Promise<UpstreamServer> {
     replyAlways(reply) {
       always = typeof reply === 'function' ? reply : () => reply
     },
+    refuse: (key, reply) => void refusals.set(key, reply),
+    accept: (key) => void refusals.delete(key),
     request(number) {
       const there = requests[number]
       return there ? Promise.resolve(there) : new Promise((resolve) => waiting.set(number, resolve))
@@ -203,6 +232,8 @@ export interface StreamReplyOptions {
   usage?: Record<string, unknown> | null
   /** The step before each text delta: a gate of the test. */
   before?: (delta: number) => UpstreamStep | undefined
+  /** Instead of an end: silence until the client closes, or a broken connection. */
+  cut?: 'silence' | 'destroy'
 }
 
 /** A reply as OpenAI streams it. */
@@ -216,6 +247,7 @@ export function streamReply(options: StreamReplyOptions): UpstreamReply {
     steps.push(chunkOf({ content: delta }))
   })
   calls.forEach((call, index) => steps.push(...toolCallSteps(call, index)))
+  if (options.cut) return { steps: [...steps, { type: options.cut }] }
   steps.push(finishOf(options.finishReason ?? (calls.length > 0 ? 'tool_calls' : 'stop')))
   if (options.usage !== null) {
     const usage = options.usage ?? { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 }

@@ -23,9 +23,17 @@ test('the package exports these names, and no other', () => {
     'tool',
   ])
   expect(Object.keys(publishedTesting).toSorted()).toEqual([
+    'assertEvents',
     'createFakeClock',
     'createTestServer',
+    'createUpstreamServer',
+    'errorReply',
+    'fixtureModel',
+    'jsonReply',
+    'recordModel',
+    'replayModel',
     'scriptedModel',
+    'streamReply',
   ])
 })
 
