@@ -7,6 +7,7 @@ import { executeTool, type ToolOutcome } from './execute-tool.ts'
 import { newApproval, type NewApproval } from './run-end.ts'
 import { runAfterTool, runBeforeTool } from './run-hooks.ts'
 import { serveCall } from './serve-as-tool.ts'
+import { switchTo } from './route.ts'
 import { transferOutput } from './toolbox.ts'
 import { totalsOf } from './totals.ts'
 
@@ -52,8 +53,7 @@ export async function transfer(
   })
   const event: EventDraft = { type: 'agent.switch', from: from.name, to: plan.to.name, why }
   await commitResult(context, { plan, result, durationMs: 0, batch: { agent: plan.to.name }, event })
-  context.agent = plan.to
-  context.models = models
+  switchTo(context, { agent: plan.to, models })
 }
 
 /** Gives a call its result without running it. */

@@ -27,7 +27,7 @@ export async function runLoop(context: RunContext): Promise<void> {
   if (context.attempt > 1 && (await recover(context)) === 'over') return
   if (context.unrouted) await route(context, context.unrouted.current)
   while (context.steps < stepLimit(context)) {
-    const exhausted = exhaustedBudget(context)
+    const exhausted = context.budgets.length > 0 ? exhaustedBudget(context) : undefined
     if (exhausted !== undefined) return endAtBudget(context, exhausted)
     await prepareStep(context)
     const thought = await think(context, { offerTools: true })
@@ -38,8 +38,10 @@ export async function runLoop(context: RunContext): Promise<void> {
 
 /** What comes before a model is asked: a summary of what no longer fits, the plan, a word on the budget. */
 async function prepareStep(context: RunContext): Promise<void> {
-  await summarise(context)
-  await plan(context)
+  const { planning, history } = context.agent
+  if (history.summarise) await summarise(context)
+  if (planning) await plan(context)
+  if (context.budgets.length === 0) return
   const reminder = remindOfBudget(context)
   if (!reminder) return
   await context.log.commit({ items: [{ step: context.steps, void: false, item: reminder }] })

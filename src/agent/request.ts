@@ -23,8 +23,12 @@ export async function prepareRequest(
   const limits = historyLimits(context)
   if (input.maxTurns !== undefined) limits.maxTurns = Math.min(input.maxTurns, limits.maxTurns ?? Infinity)
   const earlier = await context.history()
-  const { items, turns, trimmed } = buildHistory({ earlier: earlier.items, own: context.items, limits })
-  if (trimmed || !earlier.complete) {
+  const { items, turns, trimmed, summary } = buildHistory({
+    earlier: earlier.items,
+    own: context.items,
+    limits,
+  })
+  if (trimmed || (!earlier.complete && !summary)) {
     const message = 'The oldest turns of the conversation were left out of the request.'
     context.log.defer({ events: [{ type: 'warning', code: 'history_trimmed', message }] })
   }

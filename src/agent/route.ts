@@ -5,6 +5,7 @@ import { callAuthor } from './author-code.ts'
 import type { RunContext } from './context.ts'
 import type { Agent, Specialist } from './definitions.ts'
 import { instructionsContext } from './instructions.ts'
+import { limitsOf } from './totals.ts'
 
 /**
  * Chooses who answers, before the first step of a run whose agent has specialists, and commits the choice: it stays for the
@@ -28,8 +29,14 @@ async function switchAgent(context: RunContext, { to, why }: { to: Agent; why: s
   // The agent itself was chosen: noted, so that another attempt does not choose again.
   await context.log.commit(to === from ? { agent: to.name } : { agent: to.name, events: [event] })
   if (to === from) return
-  context.agent = to
+  switchTo(context, { agent: to, models })
+}
+
+/** From now on that agent works, within its own limits too. */
+export function switchTo(context: RunContext, { agent, models }: Pick<RunContext, 'agent' | 'models'>): void {
+  context.agent = agent
   context.models = models
+  context.budgets = [...context.budgets, ...limitsOf(agent)]
 }
 
 interface Choice {

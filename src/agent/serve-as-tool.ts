@@ -7,6 +7,7 @@ import type { CallPlan } from './call-plan.ts'
 import type { Batch, Completion, RunContext, StepLog, Suspension } from './context.ts'
 import type { Agent } from './definitions.ts'
 import { cutText, type ToolOutcome } from './execute-tool.ts'
+import { limitsOf, spentNow } from './totals.ts'
 
 type Plan = Extract<CallPlan, { kind: 'run' }>
 
@@ -50,7 +51,7 @@ function openServed(context: RunContext, { plan, agent }: { plan: Plan; agent: A
     options: run_context === undefined ? {} : { run_context },
     history: () => Promise.resolve({ items: [], complete: true }),
     items,
-    budgets: [...context.budgets, ownBudget(context, agent)],
+    budgets: [...context.budgets, ...ownLimits(context, agent)],
     steps: stepsOf(items),
     unrouted: null,
     parentCallId: callId,
@@ -61,9 +62,8 @@ function openServed(context: RunContext, { plan, agent }: { plan: Plan; agent: A
 }
 
 /** Its own limits count from its start in this attempt: what it used before is in the run's totals only. */
-function ownBudget(context: RunContext, agent: Agent): RunContext['budgets'][number] {
-  const { usage, spent } = context.totals
-  return { budget: agent.budget, before: { usage, spent: { ...spent } } }
+function ownLimits({ totals, clock }: RunContext, agent: Agent): RunContext['budgets'] {
+  return limitsOf(agent, { usage: totals.usage, spent: spentNow(totals, clock) })
 }
 
 /** What it is asked to do. Not stored: it is the call's arguments. */

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { addUsage, type Spent, type Usage } from '../run-state.ts'
 import type { Batch, RunContext, Totals } from './context.ts'
+import type { Agent } from './definitions.ts'
 
 const nothingSpent: Spent = { cost: null, tool_calls: 0, worked_ms: 0 }
 
@@ -8,6 +9,14 @@ const nothingSpent: Spent = { cost: null, tool_calls: 0, worked_ms: 0 }
 export function createTotals(before: { usage: Usage; spent: Spent | null }, clock: Clock): Totals {
   const spent = { ...(before.spent ?? nothingSpent) }
   return { usage: before.usage, spent, workingSince: clock.monotonic() - spent.worked_ms }
+}
+
+/** The limits of an agent, counted from `before`: the run's start, or when the agent was called. Empty where it has none. */
+export function limitsOf(
+  { budget }: Agent,
+  before: RunContext['budgets'][number]['before'] = null,
+): RunContext['budgets'] {
+  return Object.keys(budget).length === 0 ? [] : [{ budget, before }]
 }
 
 /** Adds what a model call used. Returns its cost, where the model has a price. */
@@ -23,9 +32,8 @@ export function countUsage(context: RunContext, modelId: string, usage: Usage | 
 /** The totals as a commit takes them. What is spent is written only where somebody counts. */
 export function totalsOf(context: RunContext): Pick<Batch, 'usage' | 'spent'> {
   const { totals, budgets, clock } = context
-  const spent = spentNow(totals, clock)
-  const counted = spent.cost !== null || budgets.some(({ budget }) => Object.keys(budget).length > 0)
-  return counted ? { usage: totals.usage, spent } : { usage: totals.usage }
+  if (totals.spent.cost === null && budgets.length === 0) return { usage: totals.usage }
+  return { usage: totals.usage, spent: spentNow(totals, clock) }
 }
 
 export function spentNow(totals: Totals, clock: Clock): Spent {

@@ -4,7 +4,7 @@ import { Interruption, type InterruptionReason } from '../agent/context.ts'
 import { maxHistoryRuns } from '../agent/history.ts'
 import { runLoop } from '../agent/loop.ts'
 import { isTransfer } from '../agent/toolbox.ts'
-import { createTotals } from '../agent/totals.ts'
+import { createTotals, limitsOf } from '../agent/totals.ts'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { ownerOf } from '../identity/principal.ts'
@@ -237,7 +237,7 @@ async function openContext(options: ExecutorOptions, input: Opening): Promise<Ru
     calls: past.calls,
     approvals: past.approvals,
     totals: ending.totals,
-    budgets: agent === called ? [limitsOf(called)] : [limitsOf(called), limitsOf(agent)],
+    budgets: agent === called ? limitsOf(called) : [...limitsOf(called), ...limitsOf(agent)],
     handoffsLeft: called.maxHandoffs - items.filter((one) => isTransfer(items, one)).length,
     steps: run.steps,
     parentCallId: null,
@@ -248,10 +248,6 @@ async function openContext(options: ExecutorOptions, input: Opening): Promise<Ru
     clock,
     logger,
   }
-}
-
-function limitsOf({ budget }: Agent): RunContext['budgets'][number] {
-  return { budget, before: null }
 }
 
 function isChanged(
