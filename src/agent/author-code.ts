@@ -9,8 +9,21 @@ export async function callAuthor<T>(signal: AbortSignal, call: () => T | Promise
     return await orAborted(startCall(call), signal)
   } catch (error) {
     signal.throwIfAborted()
-    throw new AppError('internal', { cause: error })
+    throw authorFault(error)
   }
+}
+
+const faults = new WeakSet<AppError>()
+
+export function authorFault(cause: unknown): AppError {
+  const fault = new AppError('internal', { cause })
+  faults.add(fault)
+  return fault
+}
+
+/** Whether the author's code threw it: no other model is asked then. */
+export function isAuthorFault(error: AppError): boolean {
+  return faults.has(error)
 }
 
 async function startCall<T>(call: () => T | Promise<T>): Promise<T> {

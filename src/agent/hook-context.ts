@@ -9,6 +9,9 @@ export function hookContext(context: RunContext): HookContext {
     step: context.steps,
     principal: context.principal,
     signal: context.signal,
+    get input() {
+      return context.items.filter(({ step }) => step === null).map(({ item }) => item)
+    },
     warn: (code, message) => context.log.defer({ events: [{ type: 'warning', code, message }] }),
   }
 }

@@ -8,6 +8,8 @@ export interface HookContext {
   step: number
   principal: Principal
   signal: AbortSignal
+  /** What the caller gave this run, as it is stored. */
+  input: readonly Item[]
   /** Adds a `warning` event to the run. */
   warn: (code: string, message: string) => void
 }
@@ -17,7 +19,18 @@ export interface Refusal {
   refuse: { code: 'content_filter' | 'tool_refused'; message: string }
 }
 
-/** Passes streamed text on, changed. Stateful: one per block of text or reasoning, in order. Must not throw. */
+export interface FilterContext extends HookContext {
+  /**
+   * Refuses the reply: nothing more of it is shown, not even what is returned or held back now, the model's call is ended and
+   * the run ends with `content_filter`. What the reply used is not known then.
+   */
+  refuse: (message: string) => void
+}
+
+/**
+ * Passes streamed text on, changed. Stateful: one per block of text or reasoning, in order. What it throws fails the run as
+ * `internal`. Called for every token: it must be quick.
+ */
 export interface TextFilter {
   /** What may be shown now, given the next piece. May hold some back until it knows more. */
   push(delta: string): string
@@ -42,7 +55,7 @@ export interface Hooks {
     context: HookContext,
   ): Refusal | undefined | Promise<Refusal | undefined>
   /** Changes what is streamed, before anybody sees it; what it gives is what is kept. Asked for each block of a reply. */
-  filterText?(kind: 'text' | 'reasoning', context: HookContext): TextFilter | undefined
+  filterText?(kind: 'text' | 'reasoning', context: FilterContext): TextFilter | undefined
   /** Before a tool runs, after its arguments were checked. A refusal is the call's result (`tool_refused`). */
   beforeTool?(
     call: { item: ToolCallItem; input: unknown },

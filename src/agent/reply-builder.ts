@@ -16,6 +16,10 @@ export interface ReplyBuilder {
   abandon(): Item[]
   /** Whether anything but `step.start` was shown. */
   streamed(): boolean
+  /** Fires where a filter ends the reply early, with why as its reason. Absent where nothing filters it. */
+  readonly stopped?: AbortSignal
+  /** What a filter refused the reply with. */
+  refusal?(): string | undefined
 }
 
 interface ProseBlock {

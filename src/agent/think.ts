@@ -5,9 +5,10 @@ import type { Item, ToolCallItem } from '../items.ts'
 import { traceOf } from '../logger.ts'
 import type { Model, ModelPart, ModelReply, ModelRequest, ModelStreamOptions } from '../models/model.ts'
 import type { Usage } from '../run-state.ts'
-import { orAborted } from './author-code.ts'
+import { isAuthorFault, orAborted } from './author-code.ts'
 import type { RunContext } from './context.ts'
 import { createReplyBuilder, type ReplyBuilder } from './reply-builder.ts'
+import { filterReply } from './reply-filter.ts'
 import { prepareRequest } from './request.ts'
 import { backoffMs, mayRetry } from './retry.ts'
 import { runAfterModel } from './run-hooks.ts'
@@ -57,7 +58,8 @@ export async function think(context: RunContext, options: { offerTools: boolean 
     if ('refused' in prepared) return refusedBefore(prepared.refused)
     context.signal.throwIfAborted()
     if (!started) startStep(context, model)
-    const reply = createReplyBuilder({ log: context.log, provider: model.provider })
+    const { provider } = model
+    const reply = filterReply(context, createReplyBuilder({ log: context.log, provider }))
     try {
       const thought = await askOnce(context, { model, request: prepared.request, reply })
       context.models = attempts.models
@@ -107,6 +109,7 @@ function nextAttempt(
     attempts.maxTurns = Math.floor(turns / 2)
     return { waitMs: 0 }
   }
+  if (isAuthorFault(failure)) return undefined
   if (failure.code === 'input_not_accepted' || failure.code === 'run_context_missing') return undefined
   const tries = (attempts.tries.get(model) ?? 0) + 1
   const again = mayRetry(failure) && tries < context.agent.modelTries
@@ -124,8 +127,9 @@ async function askOnce(
   context: RunContext,
   input: { model: Model; request: ModelRequest; reply: ReplyBuilder },
 ): Promise<Thought> {
-  const { clock, signal } = context
+  const { clock } = context
   const { model, reply } = input
+  const signal = reply.stopped ? AbortSignal.any([context.signal, reply.stopped]) : context.signal
   const began = clock.monotonic()
   let firstAt: number | undefined
   let over = false
@@ -135,10 +139,12 @@ async function askOnce(
     firstAt ??= clock.monotonic()
     reply.push(part)
   }
-  const end = await orAborted(startStream(model, input.request, { emit, signal }), signal).finally(() => {
-    over = true
-  })
-  signal.throwIfAborted()
+  const end = await orAborted(startStream(model, input.request, { emit, signal }), signal)
+    .catch((error: unknown) => endOfRefused(reply, error))
+    .finally(() => {
+      over = true
+    })
+  context.signal.throwIfAborted()
   const items = reply.finish()
   const cost = countUsage(context, model.id, end.usage)
   const stepEnd: EventDraft = {
@@ -152,11 +158,19 @@ async function askOnce(
       total: round(clock.monotonic() - began),
     },
   }
-  const refusal =
-    context.agent.hooks.length === 0 ? undefined : await runAfterModel(context, { items, reply: end })
+  let refusal = reply.refusal?.()
+  if (refusal === undefined && context.agent.hooks.length > 0) {
+    refusal = await runAfterModel(context, { items, reply: end })
+  }
   if (refusal !== undefined) return { kind: 'refused', message: refusal, items, usage: end.usage, stepEnd }
   const calls = items.filter((item) => item.type === 'tool_call')
   return { kind: 'reply', items, calls, reply: end, stepEnd }
+}
+
+/** A filter's refusal ends the model's call: how much it used is not known. */
+function endOfRefused(reply: ReplyBuilder, error: unknown): ModelReply {
+  if (reply.refusal?.() === undefined) throw error
+  return { finishReason: 'content_filter', usage: null }
 }
 
 /** What a model rejects with against its contract is a bug, and may hold the provider's words: they stay here. */

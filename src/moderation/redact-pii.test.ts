@@ -1,10 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { HookContext } from '../agent/hooks.ts'
+import type { FilterContext, HookContext, TextFilter } from '../agent/hooks.ts'
 import type { ModelItem } from '../items.ts'
 import type { ModelRequest } from '../models/model.ts'
 import { redactPii, redactText, type PiiKind } from './redact-pii.ts'
-import type { TextFilter } from '../agent/hooks.ts'
 
 const kinds: readonly PiiKind[] = ['email', 'iban', 'card', 'phone']
 
@@ -181,7 +180,7 @@ test('only the kinds that are asked for are redacted, by what the author says', 
 })
 
 function filter(): TextFilter {
-  return redactPii().filterText!('text', {} as HookContext)!
+  return redactPii().filterText!('text', {} as FilterContext)!
 }
 
 function redactPieces(pieces: readonly string[]): { shown: string[]; text: string } {
