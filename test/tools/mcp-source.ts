@@ -96,7 +96,7 @@ export class Suspension extends Error {}
 export interface AskedRun {
   asked: Question[]
   /** For one try of the call. */
-  context(): Pick<ToolContext, 'ask' | 'signal'>
+  context: () => Pick<ToolContext, 'ask' | 'signal'>
 }
 
 /** A run as the loop does it: the first question fires the signal and rejects; from then on there is the answer. */

@@ -1,5 +1,8 @@
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { AppError } from '../../src/errors.ts'
+import { root } from '../architecture/source-files.ts'
+import { startProcess } from '../e2e/program-process.ts'
 import { askedRun, everything, isAlive, openSource, program, Suspension } from './mcp-source.ts'
 
 const node = process.execPath
@@ -119,7 +122,7 @@ test('all pages are read, and a change of the list is noticed', async () => {
     'strange',
   ])
   await source.call('grow')
-  await source.logged('mcp server changed its tools')
+  await source.logged('mcp server listed its tools again')
   expect((await source.tools()).map(({ name }) => name)).toContain('grown')
 })
 
@@ -176,4 +179,23 @@ test('a server that is not there has no tools, and says so within the limit', as
   await expect(source.open.tools(AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough')
   await source.open.close()
   await expect(source.tools()).rejects.toThrow('cannot be reached')
+})
+
+test('a process that has closed its sources ends by itself', async () => {
+  const script = `
+    import { mcpTools } from ${JSON.stringify(join(root, 'src/tools/mcp/mcp-tools.ts'))}
+    import { systemClock } from ${JSON.stringify(join(root, 'src/clock.ts'))}
+    import { silentLogger as logger } from ${JSON.stringify(join(root, 'src/logger.ts'))}
+    const sources = [
+      { name: 'a', command: process.execPath, args: [${JSON.stringify(program)}] },
+      { name: 'b', url: 'http://127.0.0.1:9/mcp' },
+      { name: 'c', command: 'no-such-program-here' },
+    ].map((options) => mcpTools(options).open({ logger, clock: systemClock }))
+    const tools = await sources[0].tools(new AbortController().signal)
+    await Promise.all(sources.map((source) => source.close()))
+    console.log('closed with', tools.length)
+  `
+  const child = startProcess({ args: ['--input-type=module', '-e', script], cwd: root, environment: {} })
+  expect(await child.exited).toEqual({ code: 0, signal: null })
+  expect(child.output()).toContain('closed with 10')
 })

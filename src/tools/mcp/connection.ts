@@ -29,7 +29,10 @@ export interface CallRequest {
 /** How often a server may ask for more in one call. */
 const maxRounds = 10
 const goodbyeMs = 1_000
+/** A stream that lasts less is opened again after longer and longer pauses. */
 const shortMs = 10_000
+const firstPauseMs = 100
+const longestPauseMs = 60_000
 /** Between rounds where the server wants only its own state back. */
 const roundPauseMs = 500
 /** Errors of Node's fetch from before anything was sent. */
@@ -54,16 +57,19 @@ export class Connection {
   readonly #transport: ProgramTransport | StreamableHTTPClientTransport
   readonly #calls = new Set<ActiveCall>()
   readonly #questions: SharedQuestions
+  readonly #over = new AbortController()
   readonly #end: () => void
   readonly #markClosed: () => void
-  #isEnded = false
   #closing: Promise<void> | undefined
 
   constructor(options: ConnectionOptions) {
     const { sdk, settings } = options
     const ended = Promise.withResolvers<void>()
     this.ended = ended.promise
-    this.#end = ended.resolve
+    this.#end = () => {
+      this.#over.abort()
+      ended.resolve()
+    }
     const closed = Promise.withResolvers<void>()
     this.closed = closed.promise
     this.#markClosed = closed.resolve
@@ -89,7 +95,7 @@ export class Connection {
 
   /** Once. `legacy`: the server speaks a revision before 2026-07-28 and is not probed. Rejects with the connection closed. */
   async connect(options: { legacy: boolean }): Promise<void> {
-    const { clock, onToolsChanged, settings } = this.#options
+    const { settings } = this.#options
     try {
       await this.#client.connect(this.#transport, {
         timeout: attemptMs(settings),
@@ -99,12 +105,7 @@ export class Connection {
       await this.close()
       throw error
     }
-    const since = clock.monotonic()
-    void this.#client.autoOpenedSubscription?.closed.then(() => {
-      // Streams end, and a new connection listens again. A server that ends them at once is only asked what it has.
-      if (clock.monotonic() - since > shortMs) this.retire()
-      else if (!this.#isEnded) onToolsChanged()
-    }) // never rejects
+    if (this.#client.autoOpenedSubscription) void this.#followChanges() // never rejects
   }
 
   /** Such as `2026-07-28`. */
@@ -155,18 +156,41 @@ export class Connection {
 
   /** Ends `ended`. Calls under way go on; what is left closes after them. */
   retire(): void {
-    if (this.#isEnded) return
-    this.#isEnded = true
+    if (this.#over.signal.aborted) return
     this.#end()
     this.#closeWhenIdle()
   }
 
   /** Idempotent, never rejects. Calls under way are cut. */
   close(): Promise<void> {
-    this.#isEnded = true
     this.#end()
     this.#closing ??= this.#close().finally(this.#markClosed)
     return this.#closing
+  }
+
+  /** Revision 2026-07-28: changes come on a stream, which ends as streams do. What was missed is read, and it is opened again. */
+  async #followChanges(): Promise<void> {
+    const { clock, onToolsChanged } = this.#options
+    let subscription = this.#client.autoOpenedSubscription
+    for (let shortLives = 0; ;) {
+      const since = clock.monotonic()
+      await subscription?.closed
+      if (this.#over.signal.aborted) return
+      shortLives = clock.monotonic() - since < shortMs ? shortLives + 1 : 0
+      onToolsChanged()
+      const ms = Math.min(longestPauseMs, firstPauseMs * 2 ** shortLives)
+      await sleep({ clock, ms, signal: this.#over.signal })
+      if (this.#over.signal.aborted) return
+      try {
+        subscription = await this.#client.listen(
+          { toolsListChanged: true },
+          { timeout: attemptMs(this.#options.settings) },
+        )
+      } catch (error) {
+        subscription = undefined
+        this.#notice(error)
+      }
+    }
   }
 
   async #close(): Promise<void> {
@@ -189,7 +213,7 @@ export class Connection {
   }
 
   #closeWhenIdle(): void {
-    if (this.#isEnded && this.#calls.size === 0) void this.close() // never rejects
+    if (this.#over.signal.aborted && this.#calls.size === 0) void this.close() // never rejects
   }
 
   /** One request and its response. The call counts as under way until the server has answered or never will. */

@@ -80,6 +80,7 @@ const optionsSchema = z
     url: z
       .union([z.string(), z.instanceof(URL)])
       .refine((url) => /^https?:$/.test(URL.parse(url)?.protocol ?? ''), 'must be an http or https URL')
+      .refine((url) => !hasCredentials(url), 'holds credentials: these belong in headers')
       .optional(),
     headers: texts.optional(),
     command: z.string().min(1).optional(),
@@ -106,6 +107,12 @@ const optionsSchema = z
       command !== undefined || (args === undefined && env === undefined && cwd === undefined),
     'args, env and cwd only with command',
   )
+
+/** `fetch` refuses them, and they would be shown with the address. */
+function hasCredentials(url: string | URL): boolean {
+  const parsed = URL.parse(url)
+  return parsed !== null && (parsed.username !== '' || parsed.password !== '')
+}
 
 /** Throws a `DefinitionError` that names every fault, and never a value: headers and env hold secrets. */
 export function readOptions(options: McpToolsOptions): McpSettings {
@@ -139,8 +146,6 @@ export function secretsOf({ target }: McpSettings): string[] {
       : [
           ...Object.values(target.headers).flatMap((value) => [value, value.replace(/^\S+ /, '')]),
           ...target.url.searchParams.values(),
-          target.url.username,
-          target.url.password,
         ]
   // The longest first: one may hold another.
   return [...new Set(values)].filter(({ length }) => length >= 8).toSorted((a, b) => b.length - a.length)

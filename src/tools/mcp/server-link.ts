@@ -173,7 +173,7 @@ export class ServerLink {
         if (connection !== this.#current) return
         this.#took(tools)
         const { logger, settings } = this.#options
-        logger.info({ server: settings.name, tools: tools.length }, 'mcp server changed its tools')
+        logger.debug({ server: settings.name, tools: tools.length }, 'mcp server listed its tools again')
       }
     } catch (error) {
       this.#notice('error', error instanceof Error ? error.message : String(error))
