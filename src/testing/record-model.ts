@@ -73,19 +73,26 @@ export function recordModel(choice: ModelChoice, options: RecordModelOptions): F
     }
   }
 
+  async function finish(): Promise<void> {
+    try {
+      save({ path, model, calls })
+    } finally {
+      await opened.close()
+    }
+  }
+
   return {
     ...infoOf(model),
     stream: record,
-    close: () => (closing ??= save({ path, model, calls }).finally(() => opened.close())),
+    close: () => (closing ??= finish()),
   }
 }
 
-// Async, so that what it throws is a rejection.
-async function save(input: {
+function save(input: {
   path: FixturePath
   model: Model
   calls: readonly (RecordedCall | undefined)[]
-}): Promise<void> {
+}): void {
   const { path, model } = input
   const calls = input.calls.filter((call) => call !== undefined)
   if (calls.length < input.calls.length) {

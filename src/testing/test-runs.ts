@@ -4,8 +4,8 @@ import { anonymous, type Principal } from '../identity/principal.ts'
 import { createId } from '../ids.ts'
 import type { Item } from '../items.ts'
 import type { Parley } from '../parley.ts'
-import type { CreateRunInput } from '../runs/runs.ts'
-import type { RunRecord } from '../store/store.ts'
+import type { Approvals, CreateRunInput } from '../runs/runs.ts'
+import type { ApprovalRecord, RunRecord } from '../store/store.ts'
 
 /** What may be said of a run beside its input, as `runs.create` takes it. */
 export interface TestRunInput extends Partial<Omit<CreateRunInput, 'input'>> {}
@@ -45,12 +45,8 @@ export interface LiveRun {
   cancel(reason?: string): Promise<TestRun>
 }
 
-export interface TestDecision {
-  decision: 'approve' | 'reject'
-  reason?: string
-  /** Instead of those the model wrote. */
-  arguments?: unknown
-}
+/** What `approvals.decide` takes: `{ decision: 'approve' }`, `{ decision: 'answer', answer: 'blue' }`. */
+export type TestDecision = Parameters<Approvals['decide']>[2]
 
 /** Runs without HTTP, as code on the server starts them. All in the name of `principal` where nobody else is given. */
 export interface TestRuns {
@@ -60,8 +56,14 @@ export interface TestRuns {
   start(input: string | Item[], options?: TestRunInput): Promise<LiveRun>
   /** Starts a run and waits for its end, or until it waits for somebody: look at `run.status`. */
   run(input: string | Item[], options?: TestRunInput): Promise<TestRun>
-  /** Decides all approvals a suspended run waits for, and waits for its next end. */
-  decide(run: Pick<RunRecord, 'id' | 'owner' | 'namespace'>, decision: TestDecision): Promise<TestRun>
+  /**
+   * Decides all that a suspended run waits for, the same or each by a function, and waits for its next end. Rejects as
+   * `approvals.decide` does, and with `run_not_suspended`.
+   */
+  decide(
+    run: Pick<RunRecord, 'id' | 'owner' | 'namespace'>,
+    decision: TestDecision | ((approval: ApprovalRecord) => TestDecision),
+  ): Promise<TestRun>
 }
 
 interface Context {
@@ -97,7 +99,10 @@ export function createTestRuns(parley: Parley): OpenTestRuns {
       const { data } = await parley.approvals.list(principal, { run_id: id, status: 'pending', limit: 100 })
       if (data.length === 0)
         throw new AppError('run_not_suspended', { message: `The run ${id} waits for no decision.` })
-      for (const approval of data) await parley.approvals.decide(principal, approval.id, decision)
+      for (const approval of data) {
+        const one = typeof decision === 'function' ? decision(approval) : decision
+        await parley.approvals.decide(principal, approval.id, one)
+      }
       return follow({ context, principal, run: await parley.runs.get(principal, id) }).end()
     },
   }

@@ -136,6 +136,37 @@ test('a rejection is told to the model as the result of the call', async () => {
   })
 })
 
+test('each approval may be decided in its own way', async () => {
+  const server = await serving({
+    agents: [assistant([{ toolCalls: [call('send', { to: 'ada' }), call('send', { to: 'eve' })] }, 'Done.'])],
+  })
+  const asked = await server.run('Write to both.')
+  const { toolCalls } = await server.decide(asked.run, ({ arguments: given }) => ({
+    decision: (given as { to: string }).to === 'ada' ? 'approve' : 'reject',
+  }))
+  expect(toolCalls.map(({ error }) => error?.code)).toEqual([undefined, 'tool_rejected'])
+})
+
+test('a question of a tool is answered', async () => {
+  const paint = tool({
+    name: 'paint',
+    description: 'Paints.',
+    execute: async (_input, { ask }) => {
+      const answer = await ask({ message: 'Which colour?' })
+      return answer.action === 'accept' ? `painted ${String(answer.content)}` : 'not painted'
+    },
+  })
+  const model = scriptedModel([{ toolCalls: [call('paint', {})] }, 'Done.'])
+  const server = await serving({ agents: [agent({ name: 'assistant', model, tools: [paint] })] })
+  const asked = await server.run('Paint it.')
+  assertEvents(asked.events, [
+    '...',
+    { type: 'run.suspend', approvals: [{ question: { message: 'Which colour?' } }] },
+  ])
+  const { toolCalls } = await server.decide(asked.run, { decision: 'answer', answer: 'blue' })
+  expect(toolCalls).toMatchObject([{ output: 'painted blue' }])
+})
+
 test('a live run is reached at an event, and cancelled there', async () => {
   const gate = Promise.withResolvers<void>()
   const model = scriptedModel([
