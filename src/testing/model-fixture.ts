@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
@@ -124,9 +125,14 @@ export function writeFixture(path: FixturePath, { model, calls }: ModelFixture):
   const file = toFilePath(path)
   const stored = calls.map((call, i) => ({ ...call, request: shorten(call.request, calls[i - 1]?.request) }))
   mkdirSync(dirname(file), { recursive: true })
-  const draft = `${file}.${process.pid}.tmp`
-  writeFileSync(draft, toReadableJson({ format, model, calls: stored }))
-  renameSync(draft, file)
+  const draft = `${file}.${randomUUID()}.tmp`
+  try {
+    writeFileSync(draft, toReadableJson({ format, model, calls: stored }))
+    renameSync(draft, file)
+  } finally {
+    // Gone already where all went well.
+    rmSync(draft, { force: true })
+  }
 }
 
 function readJson(file: string): unknown {

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -313,13 +313,22 @@ test('a recording that is not over is not written', async () => {
   await call
 })
 
-test('the file is whole or the old one, and nothing else is left in its folder', async () => {
+test('a new recording replaces the file, and leaves nothing else in its folder', async () => {
   const path = await record(scriptedModel(weather), [firstAsked()])
   const again = recordModel(scriptedModel(['New.']), { path })
   await ask(again, firstAsked())
   await Promise.all([again.close(), again.close()])
   expect(await readdir(join(path, '..'))).toEqual(['calls.json'])
   expect((await ask(replayModel({ path }), firstAsked())).parts).toEqual([{ type: 'text', delta: 'New.' }])
+})
+
+test('where the file cannot be written, nothing is left of the try', async () => {
+  const path = await newFile()
+  await mkdir(path, { recursive: true })
+  const recording = recordModel(scriptedModel(['a']), { path })
+  await ask(recording, firstAsked())
+  await expect(recording.close()).rejects.toMatchObject({ code: 'EISDIR' })
+  expect(await readdir(join(path, '..'))).toEqual(['calls.json'])
 })
 
 test.each([
