@@ -19,7 +19,8 @@ export type {
   ToolEffect,
   ToolSource,
 } from './agent/definitions.ts'
-export type { HookContext, Hooks, Refusal, TextFilter } from './agent/hooks.ts'
+export type { FilterContext, HookContext, Hooks, Refusal, TextFilter } from './agent/hooks.ts'
+export { readPrompt, template } from './agent/instructions.ts'
 export { tool } from './agent/tool.ts'
 export type { ToolOptions } from './agent/tool.ts'
 export type { Clock } from './clock.ts'
@@ -39,6 +40,8 @@ export type {
   ToolResultItem,
 } from './items.ts'
 export type { Logger, LogLevel } from './logger.ts'
+export { fromAiSdk } from './models/ai-sdk/ai-sdk-model.ts'
+export type { AiSdkOptions } from './models/ai-sdk/ai-sdk-model.ts'
 export { demoModel } from './models/demo.ts'
 export type { DemoModelOptions } from './models/demo.ts'
 export type {
@@ -68,6 +71,15 @@ export type {
   ScriptedToolCall,
   ScriptedTurn,
 } from './models/scripted.ts'
+export { denyList } from './moderation/deny-list.ts'
+export type { DenyListOptions } from './moderation/deny-list.ts'
+export { looksLikeInjection } from './moderation/injection.ts'
+export { maxInput } from './moderation/max-input.ts'
+export type { MaxInputOptions } from './moderation/max-input.ts'
+export { redactPii } from './moderation/redact-pii.ts'
+export type { PiiKind, RedactPiiOptions } from './moderation/redact-pii.ts'
+export { screenToolResults } from './moderation/screen-tool-results.ts'
+export type { ScreenFunction, ScreenToolResultsOptions } from './moderation/screen-tool-results.ts'
 export { createParley } from './parley.ts'
 export type { Parley, ParleyOptions } from './parley.ts'
 export type { RunError, RunOptions, RunStatus, StopReason, TerminalStatus, Usage } from './run-state.ts'
@@ -85,4 +97,12 @@ export type {
 export { serve } from './serve.ts'
 export type { ParleyServer, ServeOptions } from './serve.ts'
 export type { ApprovalRecord, ApprovalStatus, ConversationRecord, RunRecord } from './store/store.ts'
+export { askUser, createAskUser } from './tools/ask-user.ts'
+export type { AskUserOptions } from './tools/ask-user.ts'
 export { calculator } from './tools/calculator.ts'
+export { httpRequest } from './tools/http-request.ts'
+export type { HttpRequestOptions } from './tools/http-request.ts'
+export { mcpTools } from './tools/mcp/mcp-tools.ts'
+export type { McpToolsOptions } from './tools/mcp/options.ts'
+export { createWebSearch, webSearch } from './tools/web-search.ts'
+export type { WebSearchOptions } from './tools/web-search.ts'
