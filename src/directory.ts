@@ -56,7 +56,7 @@ export function openDirectory(options: DirectoryOptions): OpenDirectory {
     modelFor,
     foundTools: (agent, signal) => foundTools(options, { agent, sources, signal }),
     costOf(modelId, usage) {
-      const price = registry.priceOf(modelId)
+      const { price } = registry.infoOf(modelId)
       return price && costOf(usage, price)
     },
     definitions: () => definitions,
@@ -95,7 +95,15 @@ function createModelFor(options: DirectoryOptions): Directory['modelFor'] {
   return (choice: ModelChoice): Model => {
     if (typeof choice === 'string') return choice === demo.id ? demo : registry.resolve(choice)
     if (!('specificationVersion' in choice)) return choice
-    const model = adapted.get(choice) ?? fromAiSdk(choice, { stallTimeoutMs, clock })
+    const known = adapted.get(choice)
+    if (known) return known
+    const { contextWindow, accepts } = registry.infoOf(`${choice.provider}/${choice.modelId}`)
+    const model = fromAiSdk(choice, {
+      stallTimeoutMs,
+      clock,
+      ...(contextWindow === undefined ? {} : { contextWindow }),
+      ...(accepts ? { accepts } : {}),
+    })
     adapted.set(choice, model)
     return model
   }

@@ -175,15 +175,17 @@ describe('what is known of a model', () => {
 
   test('holds the prices that the author gave, and no others', () => {
     const price = { input: 2, output: 8 }
-    const { priceOf } = createModelRegistry({
+    const { infoOf } = createModelRegistry({
       llm,
       openai,
       models: { 'openai/gpt-4o': { price }, 'llm/small': { price }, scripted: { price } },
     })
-    expect(['openai/gpt-4o', 'llm/small', 'small', 'scripted'].map(priceOf)).toEqual(Array(4).fill(price))
-    expect(['openai/gpt-4o-mini', 'llm/large', 'nobody/x', '', 'constructor'].map(priceOf)).toEqual(
-      Array(5).fill(undefined),
+    expect(['openai/gpt-4o', 'llm/small', 'small', 'scripted'].map((id) => infoOf(id).price)).toEqual(
+      Array(4).fill(price),
     )
+    expect(
+      ['openai/gpt-4o-mini', 'llm/large', 'nobody/x', '', 'constructor'].map((id) => infoOf(id).price),
+    ).toEqual(Array(5).fill(undefined))
   })
 })
 

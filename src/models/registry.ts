@@ -12,7 +12,7 @@ import type { KeyRing, ProviderKey } from './key-ring.ts'
 import { createKeyedModel } from './keyed-model.ts'
 import { builtInInfo } from './model-info.ts'
 import type { ModelInfo } from './model-info.ts'
-import type { Model, ModelPrice, ResolveModel } from './model.ts'
+import type { Model, ResolveModel } from './model.ts'
 import { createConnectionPool } from './openai-compatible/connection-pool.ts'
 import type { ConnectionPool } from './openai-compatible/connection-pool.ts'
 import { createOpenAICompatibleModel } from './openai-compatible/openai-compatible-model.ts'
@@ -75,7 +75,7 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
       defaultModel: options.llm?.defaultModel ? `llm/${options.llm.defaultModel}` : null,
       providers: [...providers.values()].map(({ name, origin }) => ({ name, origin })),
     }),
-    priceOf: (id) => infoOf(id).price,
+    infoOf,
     gauges: () =>
       [...providers.values()].flatMap(({ name, limit }) =>
         limit ? [{ provider: name, inFlight: limit.inFlight(), waiting: limit.waiting() }] : [],

@@ -271,7 +271,7 @@ export function directoryOf(input: {
         if (!found) throw new AppError('model_not_configured')
         return found
       },
-      priceOf: (id) => prices[id],
+      infoOf: (id) => (prices[id] ? { price: prices[id] } : {}),
       describe: () => ({ defaultModel: null, providers: [] }),
       gauges: () => [],
       close: () => Promise.resolve(),
