@@ -6,7 +6,7 @@ import { createTestServer } from '../../src/testing/test-server.ts'
 import { mcpTools } from '../../src/tools/mcp/mcp-tools.ts'
 import type { McpToolsOptions } from '../../src/tools/mcp/options.ts'
 import { createLogCapture } from '../agent/log-capture.ts'
-import { everything, freePort, startEverything } from './mcp-source.ts'
+import { everything, freePort, isAlive, startEverything } from './mcp-source.ts'
 
 interface Run {
   id: string
@@ -39,19 +39,19 @@ async function serveTools(options: Omit<McpToolsOptions, 'name'>) {
   return {
     log,
     server,
-    async run(input: string): Promise<Run> {
+    run: async (input: string): Promise<Run> => {
       const response = await server.request('/v1/agents/clerk/runs', { body: { input } })
       expect(response.status).toBe(200)
       return (await response.json()) as Run
     },
-    async joined(id: string): Promise<Run> {
+    joined: async (id: string): Promise<Run> => {
       return (await (await server.request(`/v1/runs/${id}/wait`)).json()) as Run
     },
   }
 }
 
 test('an agent uses the tools of a program that is killed and starts again', async () => {
-  const { run, log } = await serveTools({ command: process.execPath, args: [everything, 'stdio'] })
+  const { run, log, server } = await serveTools({ command: process.execPath, args: [everything, 'stdio'] })
   expect(await run('get-sum {"a":1,"b":2}')).toMatchObject({
     status: 'completed',
     output: 'The sum of 1 and 2 is 3.',
@@ -59,6 +59,9 @@ test('an agent uses the tools of a program that is killed and starts again', asy
   const connected = log.lines().find(({ message }) => message === 'mcp server connected')
   process.kill(Number(connected?.fields['pid']), 'SIGKILL')
   expect(await run('get-sum {"a":3,"b":4}')).toMatchObject({ output: 'The sum of 3 and 4 is 7.' })
+  const second = log.lines().findLast(({ message }) => message === 'mcp server connected')
+  await server.close()
+  expect(isAlive(Number(second?.fields['pid']))).toBe(false)
 })
 
 test('an agent uses the tools of a server over HTTP that is killed and starts again on its port', async () => {

@@ -30,7 +30,7 @@ const elicitation = (params: object) => ({ method: 'elicitation/create', params 
 
 /** A server of revision 2026-07-28 over Streamable HTTP, as far as tools go. Ends with its test. */
 export async function startModernServer(): Promise<ModernServer> {
-  const tools = ['greet', 'pace', 'sample', 'slow', 'cut', 'shape'].map((name) => ({
+  const tools = ['greet', 'pace', 'sample', 'slow', 'cut', 'shape', 'huge'].map((name) => ({
     name,
     inputSchema: anyObject,
     annotations: { readOnlyHint: name !== 'cut' },
@@ -82,6 +82,7 @@ export async function startModernServer(): Promise<ModernServer> {
       startStream(response)
       response.write(': here\n\n', () => response.destroy())
     },
+    huge: ({ id }, response) => sendJson(response, id, textResult('x'.repeat(11 * 2 ** 20))),
     shape: ({ id }, response) =>
       sendJson(response, id, complete({ content: [], structuredContent: { height: 1 } })),
   }

@@ -11,7 +11,7 @@ const names = async (source: SourceUnderTest) => (await source.tools()).map(({ n
 
 test('a server of revision 2026-07-28 is spoken to in its own way', async () => {
   const { server, source } = await modern()
-  expect(await names(source)).toEqual(['greet', 'pace', 'sample', 'slow', 'cut', 'shape'])
+  expect(await names(source)).toEqual(['greet', 'pace', 'sample', 'slow', 'cut', 'shape', 'huge'])
   expect((await source.logged('mcp server connected')).fields).toMatchObject({ protocol: '2026-07-28' })
   await source.call('shape')
   expect(server.calls[0]?.headers).toEqual({ version: '2026-07-28', name: 'shape' })
@@ -78,6 +78,14 @@ test('a write whose stream ends before its answer has an unknown outcome at once
 test('a result that breaks its own schema is given to the model as it is', async () => {
   const { source } = await modern()
   expect(await source.call('shape')).toEqual({ height: 1 })
+})
+
+test('an answer of more than 10 MB is not read to its end, and costs the call alone', async () => {
+  const { server, source } = await modern()
+  await expect(source.call('huge')).rejects.toThrow('The answer of the server is larger than 10 MB.')
+  expect(await source.call('shape')).toEqual({ height: 1 })
+  expect(server.calls.map(({ name }) => name)).toEqual(['huge', 'shape'])
+  expect(source.log.lines().filter(({ message }) => message === 'mcp server connected')).toHaveLength(1)
 })
 
 test('a change of the list is heard, and a list that may be kept is read again', async () => {

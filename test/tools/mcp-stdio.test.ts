@@ -33,9 +33,9 @@ test('the tools of the reference server are found, with its schemas, and called'
 })
 
 test('progress is shown, and keeps a call alive that is longer than its timeout', async () => {
-  const source = openSource({ ...reference, timeoutMs: 400 })
+  const source = openSource({ ...reference, timeoutMs: 800 })
   const shown: unknown[] = []
-  const input = { duration: 1, steps: 5 }
+  const input = { duration: 1.5, steps: 5 }
   const progress = (one: unknown) => void shown.push(one)
   expect(await source.call('trigger-long-running-operation', input, { progress })).toContain('completed')
   // The client drops one that comes together with the answer.

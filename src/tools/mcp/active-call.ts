@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Answer, Question, ToolContext } from '../../agent/definitions.ts'
 import type { Clock } from '../../clock.ts'
-import { CallCut, CallTimeout } from './call-faults.ts'
+import { CallCut, CallTimeout, UnreadableAnswer } from './call-faults.ts'
 
 /** One request of a call. A call has several where the server asks between them (revision 2026-07-28). */
 export interface Exchange {
@@ -77,6 +77,12 @@ export class ActiveCall {
   /** The stream its answer was to come on is gone. */
   cut(): void {
     this.#end(new CallCut({ untouched: false }), 'The connection was lost.')
+  }
+
+  /** Nobody reads its answer to the end. */
+  outgrown(maxBytes: number): void {
+    const message = `The answer of the server is larger than ${maxBytes / 2 ** 20} MB.`
+    this.#end(new UnreadableAnswer({ message }), message)
   }
 
   showProgress: ToolContext['progress'] = (progress) => this.#options.context.progress(progress)

@@ -27,8 +27,8 @@ export class CallTimeout extends Error {
 
 /** There is an answer, but it cannot be used. What the call did is done. */
 export class UnreadableAnswer extends Error {
-  constructor(cause: unknown) {
-    super('The answer of the server cannot be read.', { cause })
+  constructor(options: { message?: string; cause?: unknown } = {}) {
+    super(options.message ?? 'The answer of the server cannot be read.', { cause: options.cause })
     this.name = 'UnreadableAnswer'
   }
 }

@@ -282,7 +282,7 @@ export class Connection {
       if (method !== 'elicitation/create')
         throw new Error(`The server asks for ${String(method)}, which is not offered.`)
       const elicitation = elicitationSchema.safeParse(params)
-      if (!elicitation.success) throw new UnreadableAnswer(elicitation.error)
+      if (!elicitation.success) throw new UnreadableAnswer({ cause: elicitation.error })
       responses[key] = await answerBy(call, elicitation.data)
     }
     return responses
@@ -346,7 +346,7 @@ export class Connection {
       if (error.code === SdkErrorCode.ConnectionClosed) return cut(false)
       if (error.code === SdkErrorCode.NotConnected) return cut(true)
       if (error.code === SdkErrorCode.RequestTimeout) return new CallTimeout(settings.timeoutMs)
-      return new UnreadableAnswer(error)
+      return new UnreadableAnswer({ cause: error })
     }
     if (sdk.ProtocolError.isInstance(error)) return error
     // What `fetch` and the streams behind it throw, and the client where it has no transport any more.

@@ -9,7 +9,7 @@ import type { HttpTarget } from './options.ts'
 import type { Sdk } from './sdk.ts'
 
 /** One answer, its progress and its questions. As much as a line of a program may be. */
-const maxResponseBytes = 10 * 1024 * 1024
+const maxResponseBytes = 10 * 2 ** 20
 
 /**
  * The client's own Streamable HTTP transport. Added: the call whose stream ends before its answer hears of it, which the
@@ -45,12 +45,14 @@ const boundedFetch: FetchLike = async (url, init) => {
   const response = await fetch(url, init)
   // The stream of a GET lives as long as the connection.
   if (init?.method !== 'POST' || !response.ok || !response.body) return response
+  const call = currentExchange.getStore()?.call
   let bytes = 0
   const counter = new TransformStream<Uint8Array, Uint8Array>({
     transform(chunk, controller) {
       bytes += chunk.byteLength
-      if (bytes <= maxResponseBytes) controller.enqueue(chunk)
-      else controller.error(new Error(`The response is larger than ${maxResponseBytes} bytes.`))
+      if (bytes <= maxResponseBytes) return controller.enqueue(chunk)
+      call?.outgrown(maxResponseBytes)
+      controller.error(new Error('The response is too large.'))
     },
   })
   const { status, statusText, headers } = response
