@@ -35,7 +35,7 @@ interface State {
  * then, as it is when the reply is abandoned.
  */
 export function filterReply(context: RunContext, builder: ReplyBuilder): ReplyBuilder {
-  const hooks = context.agent.hooks.filter(({ filterText }) => filterText !== undefined)
+  const hooks = context.agent.hooks.filter((one) => one.filterText !== undefined)
   if (hooks.length === 0) return builder
   const state: State = {
     hooks,

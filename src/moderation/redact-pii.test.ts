@@ -190,9 +190,28 @@ function redactPieces(pieces: readonly string[]): { shown: string[]; text: strin
 }
 
 describe('a text that is streamed', () => {
+  const marks = [
+    '@',
+    '.',
+    '+',
+    '(',
+    ') ',
+    ' ',
+    '-',
+    '0',
+    '1',
+    '4111',
+    'DE89',
+    'a',
+    '👍',
+    '𝐀',
+    'é',
+    '\n',
+    ', ',
+  ]
   const fragments = [
     ...kinds.flatMap((kind) => [...found[kind].map(([text]) => text), ...kept[kind]]),
-    ...['@', '.', '+', '(', ') ', ' ', '-', '0', '1', '4111', 'DE89', 'a', '👍', '𝐀', 'é', '\n', ', '],
+    ...marks,
   ]
   const cutText = fc
     .tuple(

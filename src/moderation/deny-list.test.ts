@@ -1,0 +1,255 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { FilterContext, HookContext } from '../agent/hooks.ts'
+import type { Item, MessageItem, ModelItem } from '../items.ts'
+import type { ModelReply, ModelRequest } from '../models/model.ts'
+import { denyList, type DenyListOptions } from './deny-list.ts'
+import { maxInput } from './max-input.ts'
+
+function user(id: string, text: string): MessageItem {
+  return { type: 'message', id, role: 'user', content: [{ type: 'text', text }] }
+}
+
+/** `input`: the ids of what the run itself brings. */
+function request(items: ModelItem[], input = items.map(({ id }) => id)) {
+  const given: ModelRequest = { instructions: undefined, items, tools: [], settings: {} }
+  const context = { input: items.filter(({ id }) => input.includes(id)) as Item[] } as HookContext
+  return { given, context }
+}
+
+function answer(options: DenyListOptions, items: ModelItem[], input?: string[]) {
+  const { given, context } = request(items, input)
+  return denyList(options).beforeModel!(given, context)
+}
+
+/** What is shown of a reply that comes in pieces, and what it is refused with. */
+function stream(options: DenyListOptions, pieces: readonly string[]) {
+  const refused: string[] = []
+  const context = { refuse: (message) => void refused.push(message) } as FilterContext
+  const filter = denyList(options).filterText!('text', context)!
+  const shown = [...pieces.map((piece) => filter.push(piece)), filter.end()]
+  return { shown, text: shown.join(''), refused }
+}
+
+const isRefused = (options: DenyListOptions, text: string) => answer(options, [user('i', text)]) !== undefined
+
+describe('a word is found', () => {
+  test.each([
+    ['falcon', 'the Falcon has landed'],
+    ['falcon', 'FALCON'],
+    ['falcon', '(falcon)'],
+    ['falcon', 'fal\u200bcon'],
+    ['falcon', 'fal\u00adcon!'],
+    ['falcon', 'ｆａｌｃｏｎ'],
+    ['falcon', '𝐟𝐚𝐥𝐜𝐨𝐧'],
+    ['falcon', '👍𝐟alcon'],
+    ['falcon', '\u200bfalcon'],
+    ['falcon', '秘\u200bfalcon'],
+    ['café', 'cafe\u0301'],
+    ['cafe\u0301', 'CAFÉ'],
+    ['straße', 'STRASSE'],
+    ['Σίσυφος', 'ΣΊΣΥΦΟΣ'],
+    ['project falcon', 'Project\n  Falcon.'],
+    ['project falcon', 'project-falcon'],
+    ['project falcon', 'my project project falcon'],
+    ['e-mail', 'e mail'],
+    ["don't", 'DON’T'],
+    ['秘密', 'これは秘密です'],
+    ['ガス', 'ｶﾞｽ'],
+    ['한국', '한국'.normalize('NFD')],
+  ])('%j in %j', (word, text) => {
+    expect(isRefused({ words: [word] }, text)).toBe(true)
+    expect(stream({ words: [word] }, text.split('')).refused).toHaveLength(1)
+  })
+})
+
+describe('a word is not found', () => {
+  test.each([
+    ['falcon', 'falcons and xfalcon and falcon_1'],
+    ['falcon', 'falco n'],
+    ['cafe', 'café'],
+    ['project falcon', 'project. falcon'],
+    ['project falcon', 'projectfalcon'],
+    ['project falcon', 'project'],
+    ['project falcon', `project${' '.repeat(40)}falcon`],
+    ['秘密', '秘 の密'],
+    ['ann', 'Joanna'],
+  ])('%j in %j', (word, text) => {
+    expect(isRefused({ words: [word] }, text)).toBe(false)
+    expect(stream({ words: [word] }, text.split(''))).toMatchObject({ text, refused: [] })
+  })
+})
+
+describe('requests', () => {
+  const options: DenyListOptions = { words: ['falcon'], message: 'Not that.' }
+
+  test('are refused with the author’s message for what they bring', () => {
+    expect(answer(options, [user('a', 'hi'), user('b', 'falcon')])).toEqual({
+      refuse: { code: 'content_filter', message: 'Not that.' },
+    })
+    expect(answer(options, [user('a', 'hi')])).toBeUndefined()
+  })
+
+  test('go on without what was refused earlier in the conversation', () => {
+    const items: ModelItem[] = [
+      user('a', 'falcon'),
+      { ...user('b', 'falcon'), role: 'assistant' },
+      { type: 'tool_result', id: 'c', call_id: 'x', output: 'falcon' },
+      user('d', 'hi'),
+    ]
+    expect(answer(options, items, ['d'])).toEqual(
+      request([user('a', '[This message was refused.]'), ...items.slice(1)]).given,
+    )
+  })
+
+  test('are not looked at where only output is', () => {
+    expect(Object.keys(denyList({ ...options, input: false }))).toEqual(['filterText', 'afterModel'])
+    expect(Object.keys(denyList({ ...options, output: false }))).toEqual(['beforeModel'])
+  })
+})
+
+describe('replies', () => {
+  const words: DenyListOptions = { words: ['falcon', 'red kite'] }
+
+  test('are shown up to the word and refused once', () => {
+    const { text, refused } = stream(words, ['Look: a fal', 'con, and a falcon', ' more'])
+    expect(text).toBe('Look: a ')
+    expect(refused).toEqual(['This content is not allowed here.'])
+  })
+
+  test('come with no more than a word of delay where nothing is denied', () => {
+    expect(stream(words, ['One', ' two', ' red', ' three.']).shown).toEqual([
+      '',
+      'One ',
+      'two ',
+      'red three.',
+      '',
+    ])
+  })
+
+  test('never show a piece of a denied word, wherever they are cut', () => {
+    const fragments = [
+      'falcon',
+      'fal',
+      'con',
+      'red',
+      ' ',
+      'kite',
+      '-',
+      'a',
+      'x_',
+      '\u200b',
+      '👍',
+      '𝐟',
+      'é',
+      '.',
+      '7',
+    ]
+    const text = fc.array(fc.constantFrom(...fragments), { maxLength: 12 }).map((all) => all.join(''))
+    fc.assert(
+      fc.property(text, fc.array(fc.nat({ max: 40 }), { maxLength: 12 }), (whole, cuts) => {
+        const places = [0, ...cuts.filter((cut) => cut < whole.length), whole.length].toSorted(
+          (a, b) => a - b,
+        )
+        const pieces = places.slice(1).map((place, i) => whole.slice(places[i], place))
+        const streamed = stream(words, pieces)
+        expect(streamed.text).toBe(stream(words, [whole]).text)
+        expect(streamed.refused.length > 0).toBe(isRefused(words, whole))
+        expect(streamed.shown.filter((one) => /[\uD800-\uDBFF]$/.test(one))).toEqual([])
+        expect(isRefused(words, streamed.text)).toBe(false)
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  test('are refused after they were shown where a filter could not see enough', () => {
+    const options: DenyListOptions = { patterns: [/begin[^]*end/], maxPatternChars: 8 }
+    const text = `begin ${'x'.repeat(100)} end`
+    expect(stream(options, text.split('')).refused).toEqual([])
+    const check = denyList(options).afterModel!
+    const reply: ModelReply = { finishReason: 'stop', usage: null }
+    const items = [{ ...user('a', text), role: 'assistant' as const }]
+    expect(check({ items, reply }, {} as HookContext)).toMatchObject({ refuse: { code: 'content_filter' } })
+    expect(check({ items: [{ type: 'reasoning', id: 'r', text }], reply }, {} as HookContext)).toBeDefined()
+    const call: Item = { type: 'tool_call', id: 'c', call_id: 'x', name: 't', arguments: text }
+    expect(check({ items: [call], reply }, {} as HookContext)).toBeUndefined()
+  })
+})
+
+describe('patterns', () => {
+  const options: DenyListOptions = { patterns: [/\bsk-[a-z0-9]{8,20}\b/gi], maxPatternChars: 24 }
+
+  test('are matched against normalised text', () => {
+    expect(isRefused(options, 'key: ＳＫ-abcd\u200b1234.')).toBe(true)
+    expect(isRefused(options, 'risk-averse people')).toBe(false)
+    expect(isRefused(options, 'ask-abcd1234')).toBe(false)
+  })
+
+  test('nothing of a match is shown, however it is cut', () => {
+    const text = `${'Some text before it. '.repeat(3)}The key is sk-abcd12345678 and more.`
+    for (const size of [1, 3, 7, 1000]) {
+      const { text: shown, refused } = stream(options, text.match(new RegExp(`.{1,${size}}`, 'gs'))!)
+      expect(refused).toHaveLength(1)
+      expect(shown).not.toContain('sk-')
+      expect(text.startsWith(shown)).toBe(true)
+    }
+  })
+
+  test('hold back no more than they must, and do not match because of it', () => {
+    const text = `${'ask-abcd1234 '.repeat(20)}👍👍👍👍👍👍👍👍👍👍👍👍👍👍👍`
+    const { shown, text: all, refused } = stream(options, text.split(/(?=.)/u))
+    expect(all).toBe(text)
+    expect(refused).toEqual([])
+    expect(shown.at(-1)!.length).toBeLessThanOrEqual(25)
+    expect(shown.filter((one) => /[\uD800-\uDBFF]$/.test(one))).toEqual([])
+  })
+
+  test('one that matches nothing at all denies nothing', () => {
+    expect(isRefused({ patterns: [/x*/] }, 'abc')).toBe(false)
+  })
+})
+
+describe('a list that cannot work is an error at once', () => {
+  test.each([
+    [{}, 'there are no words and no patterns'],
+    [{ words: ['c++'] }, 'not made of whole words: "c++"'],
+    [{ words: [' '] }, 'must not be empty'],
+    [{ words: ['a'], maxPatternChars: 0 }, 'maxPatternChars'],
+  ] as [DenyListOptions, string][])('%j', (options, message) => {
+    expect(() => denyList(options)).toThrow(message)
+  })
+})
+
+describe('maxInput', () => {
+  const check = (chars: number, items: ModelItem[], input?: string[]) => {
+    const { given, context } = request(items, input)
+    return maxInput({ chars }).beforeModel!(given, context)
+  }
+
+  test('counts the text that the request brings, and nothing else', () => {
+    const items: ModelItem[] = [
+      user('old', 'x'.repeat(100)),
+      {
+        ...user('a', '12345'),
+        content: [
+          { type: 'text', text: '12345' },
+          { type: 'image', url: 'data:,123' },
+        ],
+      },
+      user('b', '67890'),
+      { ...user('c', 'x'.repeat(100)), role: 'assistant' },
+      { type: 'tool_result', id: 'd', call_id: 'x', output: 'x'.repeat(100) },
+    ]
+    expect(check(10, items, ['a', 'b', 'd'])).toBeUndefined()
+    expect(check(9, items, ['a', 'b', 'd'])).toEqual({
+      refuse: {
+        code: 'content_filter',
+        message: 'The input is too long: 10 characters, and at most 9 are taken.',
+      },
+    })
+  })
+
+  test('a limit that is none is an error', () => {
+    expect(() => maxInput({ chars: Number.NaN })).toThrow(TypeError)
+  })
+})

@@ -1,0 +1,98 @@
+import { fold } from './folded-text.ts'
+import { needsMore, noMatch, type Matcher } from './text-scanner.ts'
+
+/** What words are made of, with what is not seen in them. */
+const wordCharacter = /[\p{L}\p{N}\p{M}\p{Cf}_]/u
+/** Scripts that are written without spaces: each of their characters is taken for a word. */
+const single = String.raw`[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmr}\p{scx=Mymr}]`
+const singleCharacter = new RegExp(`(?=\\p{L})${single}`, 'u')
+const word = new RegExp(
+  `(?:(?=\\p{L})${single}[\\p{M}\uff9e\uff9f]*|(?:(?!(?=\\p{L})${single})[\\p{L}\\p{N}\\p{M}\\p{Cf}_])+)`,
+  'uy',
+)
+/** What may stand between the words of a phrase. */
+const gap = /[\s\p{Pd}\p{Cf}*'’/]*/uy
+
+const maxWordChars = 256
+const maxGapChars = 16
+
+interface Node {
+  next: Map<string, Node>
+  isEnd: boolean
+}
+
+/**
+ * Finds words and phrases as a whole, in any case and spelling (see `fold`). The words of a phrase may be apart by spaces,
+ * line breaks, dashes, slashes, asterisks and apostrophes. Throws a `TypeError` on what is neither word nor phrase.
+ */
+export function createWordMatcher(words: readonly string[]): Matcher {
+  const root: Node = { next: new Map(), isEnd: false }
+  for (const one of words) addPhrase(root, one)
+  return (text, at, isWhole) => (startsWord(text, at) ? matchPhrase(root, text, { at, isWhole }) : noMatch)
+}
+
+function addPhrase(root: Node, phrase: string): void {
+  const text = phrase.trim()
+  let node = root
+  for (let position = 0; position < text.length;) {
+    const end = readWord(text, position)
+    if (end === position) throw new TypeError(`not made of whole words: ${JSON.stringify(phrase)}`)
+    const key = fold(text.slice(position, end))
+    const next: Node = node.next.get(key) ?? { next: new Map(), isEnd: false }
+    node.next.set(key, next)
+    node = next
+    position = readGap(text, end)
+  }
+  if (node === root) throw new TypeError('a word of a list must not be empty')
+  node.isEnd = true
+}
+
+/** Not where a word goes on, unless each of its characters is a word. */
+function startsWord(text: string, at: number): boolean {
+  const here = characterAt(text, at)
+  if (!wordCharacter.test(here)) return false
+  if (singleCharacter.test(here)) return true
+  const previous = characterBefore(text, at)
+  return !wordCharacter.test(previous) || singleCharacter.test(previous)
+}
+
+function matchPhrase(root: Node, text: string, place: { at: number; isWhole: boolean }): number {
+  const { at, isWhole } = place
+  let node = root
+  for (let position = at; ;) {
+    const end = readWord(text, position)
+    if (end - position > maxWordChars) return noMatch
+    if (end === text.length && !isWhole) return needsMore
+    const next = end === position ? undefined : node.next.get(fold(text.slice(position, end)))
+    if (next === undefined) return noMatch
+    // The shortest will do: whoever looks for a denied phrase has found one.
+    if (next.isEnd) return end
+    position = readGap(text, end)
+    if (position - end > maxGapChars) return noMatch
+    if (position === text.length) return isWhole ? noMatch : needsMore
+    node = next
+  }
+}
+
+function readWord(text: string, at: number): number {
+  return readWith(word, text, at)
+}
+
+function readGap(text: string, at: number): number {
+  return readWith(gap, text, at)
+}
+
+function readWith(pattern: RegExp, text: string, at: number): number {
+  pattern.lastIndex = at
+  return pattern.test(text) ? pattern.lastIndex : at
+}
+
+function characterAt(text: string, at: number): string {
+  return String.fromCodePoint(text.codePointAt(at) ?? 0)
+}
+
+function characterBefore(text: string, at: number): string {
+  const code = text.charCodeAt(at - 1)
+  const isSecondHalf = code >= 0xdc00 && code <= 0xdfff
+  return at === 0 ? '' : characterAt(text, isSecondHalf && at > 1 ? at - 2 : at - 1)
+}
