@@ -1,4 +1,4 @@
-import type { LanguageModelV4CallOptions, LanguageModelV4StreamPart } from '@ai-sdk/provider'
+import type { LanguageModelV4StreamPart } from '@ai-sdk/provider'
 import { expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { agent } from '../../src/agent/agent.ts'
@@ -19,15 +19,8 @@ const replies: LanguageModelV4StreamPart[][] = [
 ]
 
 test('a run with a model of the AI SDK gives back what was sealed, and replays as it was streamed', async () => {
-  const calls: LanguageModelV4CallOptions[] = []
-  const model = languageModel([])
-  model.doStream = (call) => {
-    calls.push(call)
-    const parts = replies[calls.length - 1] ?? []
-    return Promise.resolve({
-      stream: ReadableStream.from(parts) as ReadableStream<LanguageModelV4StreamPart>,
-    })
-  }
+  const queue = [...replies]
+  const model = languageModel(() => Promise.resolve(queue.shift() ?? []))
   const weather = tool({
     name: 'weather',
     description: 'The weather.',
@@ -49,7 +42,7 @@ test('a run with a model of the AI SDK gives back what was sealed, and replays a
   const replayed = await (await server.request(`/v1/runs/${runId}/events`)).text()
   expect(dataOf(replayed)).toEqual(dataOf(text))
 
-  const [, assistant, result] = calls[1]?.prompt ?? []
+  const [, assistant, result] = model.calls[1]?.prompt ?? []
   expect(assistant?.content).toMatchObject([
     { type: 'reasoning', text: '', providerOptions: sealed },
     { type: 'tool-call', toolName: 'weather', input: { city: 'Oslo' } },

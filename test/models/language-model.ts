@@ -8,6 +8,7 @@ import { createReplyBuilder } from '../../src/agent/reply-builder.ts'
 import type { ModelItem } from '../../src/items.ts'
 import type { ModelPart } from '../../src/models/model.ts'
 
+type Reply = LanguageModelV4StreamPart[] | Source
 type Source = UnderlyingDefaultSource<LanguageModelV4StreamPart>
 
 export interface HandMadeLanguageModel extends LanguageModelV4 {
@@ -16,11 +17,11 @@ export interface HandMadeLanguageModel extends LanguageModelV4 {
 }
 
 /**
- * A language model of the AI SDK that streams what it is told to: parts, a source, or a promise of a stream (which may
- * reject).
+ * A language model of the AI SDK that streams what it is told to: parts, a source, or what a
+ * function promises for each call (which may reject).
  */
 export function languageModel(
-  reply: LanguageModelV4StreamPart[] | Source | (() => Promise<Source>),
+  reply: Reply | (() => Promise<Reply>),
   options: Partial<Pick<LanguageModelV4, 'provider' | 'modelId' | 'supportedUrls'>> = {},
 ): HandMadeLanguageModel {
   const calls: LanguageModelV4CallOptions[] = []

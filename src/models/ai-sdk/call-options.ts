@@ -1,4 +1,9 @@
-import type { LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4ToolChoice } from '@ai-sdk/provider'
+import type {
+  LanguageModelV4,
+  LanguageModelV4CallOptions,
+  LanguageModelV4FunctionTool,
+  LanguageModelV4ToolChoice,
+} from '@ai-sdk/provider'
 import type { ModelRequest, ModelSettings, ModelTool, ToolChoice } from '../model.ts'
 import { encodePrompt } from './prompt.ts'
 
@@ -10,11 +15,7 @@ export interface EncodeCallOptions {
 }
 
 type CallOptions = LanguageModelV4CallOptions
-type Schema = NonNullable<CallOptions['tools']>[number] extends infer T
-  ? T extends { inputSchema: infer S }
-    ? S
-    : never
-  : never
+type Schema = LanguageModelV4FunctionTool['inputSchema']
 
 /** The options of one `doStream`. Throws `model_refused` where the model cannot take what the request holds. */
 export async function encodeCall(request: ModelRequest, options: EncodeCallOptions): Promise<CallOptions> {
