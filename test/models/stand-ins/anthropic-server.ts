@@ -71,10 +71,13 @@ interface Block {
 function blocksOf(reply: StandInReply, request: SeenRequest, memory: Memory): Block[] {
   const blocks: Block[] = []
   let signature: string | undefined
-  if (reply.reasoning !== undefined) {
+  // It thinks where it is asked to.
+  const { thinking } = request.body as { thinking?: { type: string } }
+  const thinks = thinking !== undefined && thinking.type !== 'disabled'
+  if (thinks && reply.reasoning !== undefined) {
     signature = memory.sign(reply.reasoning)
     blocks.push(thinkingBlock(reply.reasoning, signature))
-  } else if (reply.sealed) {
+  } else if (thinks && reply.sealed) {
     signature = memory.sign('')
     blocks.push({ start: { type: 'redacted_thinking', data: signature }, deltas: [] })
   }
@@ -116,9 +119,10 @@ function callBlock(
 }
 
 function blockEvents({ start, deltas }: Block, index: number): string[] {
+  const [first = '', ...rest] = deltas.map((delta) => event('content_block_delta', { index, delta }))
   return [
-    event('content_block_start', { index, content_block: start }),
-    ...deltas.map((delta) => event('content_block_delta', { index, delta })),
+    event('content_block_start', { index, content_block: start }) + first,
+    ...rest,
     event('content_block_stop', { index }),
   ]
 }

@@ -62,7 +62,10 @@ function encode(reply: StandInReply, request: SeenRequest, memory: Memory): Enco
  * text at the end of the answer.
  */
 function partsOf(reply: StandInReply, request: SeenRequest, memory: Memory): Json[][] {
-  const chunks: Json[][] = toDeltas(reply.reasoning ?? '').map((text) => [{ text, thought: true }])
+  // It shows its thoughts where it is asked to, and signs them always.
+  const { includeThoughts } = (request.settings.reasoning ?? {}) as { includeThoughts?: boolean }
+  const shown = includeThoughts ? (reply.reasoning ?? '') : ''
+  const chunks: Json[][] = toDeltas(shown).map((text) => [{ text, thought: true }])
   const signature = reply.reasoning === undefined ? undefined : memory.sign(reply.reasoning)
   const answers = request.output?.tool
   const answer = answers !== undefined && reply.text !== undefined && !reply.toolCalls

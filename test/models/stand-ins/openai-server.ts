@@ -20,6 +20,7 @@ export function openaiWire(dialect: OpenAIDialect): Wire {
     decode: decodeOpenAI,
     encode: (reply) => encode(reply, dialect),
     encodeError,
+    encodeBlocked,
     encodeStreamError: (error) => `data: ${JSON.stringify({ error: errorOf(error) })}\n\n`,
     keyOf,
   }
@@ -31,7 +32,7 @@ function encode(reply: StandInReply, dialect: OpenAIDialect): EncodedReply {
   const { steps } = streamReply({
     // OpenAI counts what it thought, and shows none of it here.
     ...(dialect === 'llm' && reply.reasoning !== undefined ? { reasoning: toDeltas(reply.reasoning) } : {}),
-    text: reply.blocked ? [] : toDeltas(reply.text ?? ''),
+    text: toDeltas(reply.text ?? ''),
     toolCalls: (reply.toolCalls ?? []).map((call) => ({
       name: call.name,
       arguments: argumentText(call) === '{}' ? ['{}'] : toArgumentDeltas(call),
@@ -51,9 +52,8 @@ function encode(reply: StandInReply, dialect: OpenAIDialect): EncodedReply {
   return { head: bytes.slice(0, 1), content: bytes.slice(1, -3), tail: bytes.slice(-3) }
 }
 
-function finishOf({ blocked, finish }: StandInReply): string | undefined {
-  if (blocked || finish === 'filtered') return 'content_filter'
-  return finish
+function finishOf({ finish }: StandInReply): string | undefined {
+  return finish === 'filtered' ? 'content_filter' : finish
 }
 
 function bytesOf(step: UpstreamStep): string {
@@ -116,4 +116,11 @@ function encodeError(error: StandInError): UpstreamReply {
     error: errors[error.kind].error,
     ...(wait === undefined ? {} : { headers: { 'retry-after': String(wait) } }),
   })
+}
+
+/** As Azure words it. */
+function encodeBlocked(): UpstreamReply {
+  const message =
+    "The response was filtered due to the prompt triggering Azure OpenAI's content management policy."
+  return errorReply(400, message, { error: { code: 'content_filter', param: 'prompt' } })
 }

@@ -35,6 +35,8 @@ export interface Wire {
   /** The events of a reply, in their order. */
   encode(reply: StandInReply, request: SeenRequest, memory: Memory): EncodedReply
   encodeError(error: StandInError): UpstreamReply
+  /** Where a refused prompt is an error. Absent: `encode` says it in a stream that begins well. */
+  encodeBlocked?(): UpstreamReply
   /** The same within a stream. */
   encodeStreamError(error: StandInError): string
   /** The key as it was sent. */
@@ -44,7 +46,7 @@ export interface Wire {
 export interface EncodedReply {
   /** Bytes before any content. */
   head: string[]
-  /** Bytes that say the content. */
+  /** Bytes that say the content, each with a token. */
   content: string[]
   /** Bytes that say why it ends, and that it does. */
   tail: string[]
@@ -118,6 +120,7 @@ function play(input: {
   if (reply.cut === 'before') return { wire: true, steps: [{ type: 'destroy' }] }
   if (reply.hang === 'before') return { steps: [{ type: 'silence' }] }
   if (reply.error && reply.error.in !== 'stream') return wire.encodeError(reply.error)
+  if (reply.blocked && wire.encodeBlocked) return wire.encodeBlocked()
   const { head, content, tail } = wire.encode(reply, request, memory)
   const steps: UpstreamStep[] = head.map(rawStep)
   if (reply.gates?.first) steps.push({ type: 'wait', until: reply.gates.first })

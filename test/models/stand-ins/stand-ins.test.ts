@@ -48,6 +48,11 @@ const weather = {
   inputSchema: { type: 'object' as const, properties: { city: { type: 'string' as const } } },
 }
 
+const thinking = {
+  anthropic: { thinking: { type: 'enabled', budgetTokens: 1024 } },
+  google: { thinkingConfig: { thinkingLevel: 'low', includeThoughts: true } },
+}
+
 async function start(service: Service): Promise<{ standIn: StandIn; model: LanguageModelV4 }> {
   const standIn = await service.start()
   onTestFinished(() => standIn.close())
@@ -60,7 +65,12 @@ async function ask(
   model: LanguageModelV4,
   options: Partial<LanguageModelV4CallOptions> = {},
 ): Promise<LanguageModelV4StreamPart[]> {
-  const { stream } = await model.doStream({ prompt: question, tools: [weather], ...options })
+  const { stream } = await model.doStream({
+    prompt: question,
+    tools: [weather],
+    providerOptions: thinking,
+    ...options,
+  })
   const parts: LanguageModelV4StreamPart[] = []
   for await (const part of stream) parts.push(part)
   return parts
@@ -303,6 +313,7 @@ test('Anthropic’s own: what was sealed comes back, and an open schema is asked
   standIn.reply({ sealed: true, text: '{"a":1}' })
   const parts = await ask(model, {
     tools: [],
+    providerOptions: { anthropic: { thinking: { type: 'adaptive' } } },
     responseFormat: { type: 'json', schema: { type: 'object', additionalProperties: true } },
   })
   expect(standIn.seen[0]).toMatchObject({
