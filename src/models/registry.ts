@@ -38,8 +38,8 @@ export interface ModelRegistry {
   resolve: ResolveModel
   /** What is configured: never keys, nor what may be hidden in a URL. */
   describe(): ModelRegistryDescription
-  /** The price of a model by its id, as in `models`. Undefined: none was given. */
-  priceOf: (id: string) => ModelPrice | undefined
+  /** What is known of a model by its id, as in `models`, also where it is none of ours. */
+  infoOf: (id: string) => ModelInfo
   /** The providers that have a cap: calls in flight, and calls that wait for their turn. */
   gauges(): { provider: string; inFlight: number; waiting: number }[]
   /** Closes all connections to OpenAI-compatible providers, also those in use. Idempotent. */
