@@ -8,6 +8,7 @@ import { orAborted } from './author-code.ts'
 import type { RunContext } from './context.ts'
 import type { ModelChoice } from './definitions.ts'
 import { backoffMs, mayRetry } from './retry.ts'
+import { runBeforeModel } from './run-hooks.ts'
 import { countUsage } from './totals.ts'
 
 export interface Inquiry {
@@ -18,19 +19,17 @@ export interface Inquiry {
   model: ModelChoice | undefined
 }
 
+/** A hook refused that a model is asked; `message` is what it said. Ends the run as a refused reply does. */
+export class RefusedInquiry extends Error {}
+
 /**
  * The text of a reply that is not part of the run's answer: a plan, a summary, a choice. Nothing of it is shown; what it used
- * is counted. Falls over and tries again as a step does. Throws the coded error of the last try, or an `Interruption`.
+ * is counted. Falls over and tries again as a step does. Throws the coded error of the last try, an `Interruption`, or a
+ * `RefusedInquiry`.
  */
 export async function askModel(context: RunContext, inquiry: Inquiry): Promise<string> {
   const models = inquiry.model === undefined ? context.models : [context.directory.modelFor(inquiry.model)]
-  const request: ModelRequest = {
-    instructions: inquiry.instructions,
-    items: inquiry.items,
-    tools: [],
-    settings: {},
-    ...(inquiry.outputSchema ? { outputSchema: inquiry.outputSchema } : {}),
-  }
+  const request = await requestOf(context, inquiry)
   const maxTries = context.agent.modelTries * models.length
   for (let tries = 1; ; tries++) {
     const model = models[(tries - 1) % models.length]
@@ -54,6 +53,21 @@ export async function askModel(context: RunContext, inquiry: Inquiry): Promise<s
       }
     }
   }
+}
+
+/** As the agent's hooks would have it: what may not reach a model must not reach it this way either. */
+async function requestOf(context: RunContext, inquiry: Inquiry): Promise<ModelRequest> {
+  const request: ModelRequest = {
+    instructions: inquiry.instructions,
+    items: inquiry.items,
+    tools: [],
+    settings: {},
+    ...(inquiry.outputSchema ? { outputSchema: inquiry.outputSchema } : {}),
+  }
+  if (context.agent.hooks.length === 0) return request
+  const changed = await runBeforeModel(context, request)
+  if ('refused' in changed) throw new RefusedInquiry(changed.refused)
+  return changed.request
 }
 
 async function askOnce(

@@ -3,6 +3,7 @@ import type { EventDraft, PendingCall } from '../events.ts'
 import type { ToolCallItem } from '../items.ts'
 import type { StopReason } from '../run-state.ts'
 import { act, refuseCall, transfer } from './act.ts'
+import { RefusedInquiry } from './ask-model.ts'
 import { exhaustedBudget, remindOfBudget } from './budget.ts'
 import { inputHash, planCalls, type CallPlan, type PlacedCall } from './call-plan.ts'
 import type { Batch, NewItem, RunContext } from './context.ts'
@@ -24,6 +25,15 @@ type Progress = 'goes on' | 'over'
  * open and the caller ends it.
  */
 export async function runLoop(context: RunContext): Promise<void> {
+  try {
+    await takeSteps(context)
+  } catch (error) {
+    if (!(error instanceof RefusedInquiry)) throw error
+    await endRefused(context, { message: error.message, items: [], stepEnd: undefined })
+  }
+}
+
+async function takeSteps(context: RunContext): Promise<void> {
   if (context.attempt > 1 && (await recover(context)) === 'over') return
   if (context.unrouted) await route(context, context.unrouted.current)
   while (context.steps < stepLimit(context)) {
@@ -216,7 +226,7 @@ async function endWithWhatThereIs(context: RunContext, stop: StopReason): Promis
 
 async function endRefused(
   context: RunContext,
-  thought: Extract<Thought, { kind: 'refused' }>,
+  thought: Pick<Extract<Thought, { kind: 'refused' }>, 'message' | 'items' | 'stepEnd'>,
 ): Promise<void> {
   const step = context.steps
   if (thought.stepEnd) context.steps = step + 1

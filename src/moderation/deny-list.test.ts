@@ -13,7 +13,8 @@ function user(id: string, text: string): MessageItem {
 /** `input`: the ids of what the run itself brings. */
 function request(items: ModelItem[], input = items.map(({ id }) => id)) {
   const given: ModelRequest = { instructions: undefined, items, tools: [], settings: {} }
-  const context = { input: items.filter(({ id }) => input.includes(id)) as Item[] } as HookContext
+  const own: Item[] = items.filter(({ id }) => input.includes(id))
+  const context = { input: own } as unknown as HookContext
   return { given, context }
 }
 
@@ -90,15 +91,31 @@ describe('requests', () => {
     expect(answer(options, [user('a', 'hi')])).toBeUndefined()
   })
 
-  test('go on without what was refused earlier in the conversation', () => {
+  test('go on with what was refused earlier blacked out', () => {
     const items: ModelItem[] = [
-      user('a', 'falcon'),
+      user('a', 'The falcon has key sk-12345678.'),
       { ...user('b', 'falcon'), role: 'assistant' },
       { type: 'tool_result', id: 'c', call_id: 'x', output: 'falcon' },
       user('d', 'hi'),
     ]
-    expect(answer(options, items, ['d'])).toEqual(
-      request([user('a', '[This message was refused.]'), ...items.slice(1)]).given,
+    const both: DenyListOptions = { ...options, patterns: [/sk-[a-z0-9]{8,20}/] }
+    const masked = (text: string) => request([user('a', text), ...items.slice(1)]).given
+    expect(answer(options, items, ['d'])).toEqual(masked('The ███ has key sk-12345678.'))
+    expect(answer(both, items, ['d'])).toEqual(masked('The ███ has key ███.'))
+  })
+
+  test('are looked at part by part and across their parts', () => {
+    const of = (...texts: string[]): MessageItem => ({
+      ...user('a', ''),
+      content: texts.map((text) => ({ type: 'text', text })),
+    })
+    const image = { type: 'image' as const, url: 'data:,' }
+    expect(answer(options, [of('x', 'falcon')])).toMatchObject({ refuse: {} })
+    expect(answer(options, [of('fal', 'con')])).toMatchObject({ refuse: {} })
+    const split = of('a fal', 'con')
+    split.content.push(image)
+    expect(answer(options, [split], [])).toEqual(
+      request([{ ...split, content: [{ type: 'text', text: 'a ███' }, image] }]).given,
     )
   })
 
@@ -166,13 +183,14 @@ describe('replies', () => {
     const options: DenyListOptions = { patterns: [/begin[^]*end/], maxPatternChars: 8 }
     const text = `begin ${'x'.repeat(100)} end`
     expect(stream(options, text.split('')).refused).toEqual([])
-    const check = denyList(options).afterModel!
+    const hooks = denyList(options)
+    const check = (items: Item[]) => hooks.afterModel!({ items, reply }, {} as HookContext)
     const reply: ModelReply = { finishReason: 'stop', usage: null }
     const items = [{ ...user('a', text), role: 'assistant' as const }]
-    expect(check({ items, reply }, {} as HookContext)).toMatchObject({ refuse: { code: 'content_filter' } })
-    expect(check({ items: [{ type: 'reasoning', id: 'r', text }], reply }, {} as HookContext)).toBeDefined()
+    expect(check(items)).toMatchObject({ refuse: { code: 'content_filter' } })
+    expect(check([{ type: 'reasoning', id: 'r', text }])).toBeDefined()
     const call: Item = { type: 'tool_call', id: 'c', call_id: 'x', name: 't', arguments: text }
-    expect(check({ items: [call], reply }, {} as HookContext)).toBeUndefined()
+    expect(check([call])).toBeUndefined()
   })
 })
 

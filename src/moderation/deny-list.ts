@@ -1,10 +1,10 @@
 import type { FilterContext, HookContext, Hooks, Refusal, TextFilter } from '../agent/hooks.ts'
-import { textOf, type Item, type MessageItem, type ModelItem } from '../items.ts'
+import { textOf, type Item, type MessageItem, type ModelItem, type Part } from '../items.ts'
 import type { ModelRequest } from '../models/model.ts'
 import { normalise } from './folded-text.ts'
 import { createPatternFilter, someMatch, toSearches } from './pattern-filter.ts'
 import { refuseContent } from './refusal.ts'
-import { createTextScanner, findMatch } from './text-scanner.ts'
+import { createTextScanner, findMatch, replaceMatches } from './text-scanner.ts'
 import { createWordMatcher } from './word-matcher.ts'
 
 export interface DenyListOptions {
@@ -28,14 +28,18 @@ export interface DenyListOptions {
 
 interface DenyList {
   isDenied(text: string): boolean
+  /** The text with what is denied blacked out. */
+  mask(text: string): string
   /** Passes text on until something denied comes. */
   filter(onDenied: () => void): TextFilter[]
   message: string
 }
 
+const blackout = '███'
+
 /**
  * Refuses requests and replies that hold one of the words or match one of the patterns. A refused message stays in the
- * conversation, and is left out of what later runs send to the model; a refused reply is shown as far as it goes before the
+ * conversation; later runs send it to the model with what is denied blacked out; a refused reply is shown as far as it goes before the
  * word. Looks at messages and reasoning, not at tools' arguments and results.
  */
 export function denyList(options: DenyListOptions): Hooks {
@@ -65,6 +69,11 @@ function toDenyList(options: DenyListOptions): DenyList {
   return {
     message,
     isDenied: (text) => findMatch(text, matcher) !== undefined || someMatch(searches, normalise(text)),
+    mask(text) {
+      const masked = replaceMatches(text, { matchers: [['word', matcher]], onMatch: () => blackout })
+      if (!someMatch(searches, normalise(masked))) return masked
+      return searches.reduce((rest, search) => rest.replace(search, blackout), normalise(masked))
+    },
     filter(onDenied) {
       const onMatch = () => {
         onDenied()
@@ -87,26 +96,40 @@ function checkRequest(input: {
 }): ModelRequest | Refusal | undefined {
   const { request, context, isDenied, list } = input
   const own = new Set(context.input.map(({ id }) => id))
-  const denied = new Set<ModelItem>()
+  let changed = false
+  const items: ModelItem[] = []
   for (const item of request.items) {
-    if (item.type !== 'message' || item.role === 'assistant' || !isDenied(item)) continue
-    if (own.has(item.id)) return refuseContent(list.message)
-    denied.add(item)
+    const denied = item.type === 'message' && item.role !== 'assistant' && isDenied(item)
+    if (denied && own.has(item.id)) return refuseContent(list.message)
+    changed ||= denied
+    items.push(denied ? maskMessage(item, list) : item)
   }
-  if (denied.size === 0) return undefined
-  const items = request.items.map((item) =>
-    item.type === 'message' && denied.has(item)
-      ? { ...item, content: [{ type: 'text' as const, text: '[This message was refused.]' }] }
-      : item,
+  return changed ? { ...request, items } : undefined
+}
+
+function isDeniedMessage(item: MessageItem, list: DenyList): boolean {
+  return (
+    item.content.some((part) => part.type === 'text' && list.isDenied(part.text)) ||
+    list.isDenied(textOf(item))
   )
-  return { ...request, items }
+}
+
+function maskMessage(item: MessageItem, list: DenyList): MessageItem {
+  const content = item.content.map((part): Part =>
+    part.type === 'text' ? { ...part, text: list.mask(part.text) } : part,
+  )
+  const masked = { ...item, content }
+  if (!list.isDenied(textOf(masked))) return masked
+  // A word that goes on from one part to the next.
+  const rest = content.filter(({ type }) => type !== 'text')
+  return { ...item, content: [{ type: 'text', text: list.mask(textOf(masked)) }, ...rest] }
 }
 
 /** The items of a run come again with each step: each is looked at once. */
 function createItemCheck(list: DenyList): (item: MessageItem) => boolean {
   const known = new WeakMap<MessageItem, boolean>()
   return (item) => {
-    const denied = known.get(item) ?? list.isDenied(textOf(item))
+    const denied = known.get(item) ?? isDeniedMessage(item, list)
     known.set(item, denied)
     return denied
   }
