@@ -128,10 +128,16 @@ describe('a prompt', () => {
     },
   )
 
+  test('begins with the user where a conversation does not', async () => {
+    const messages = await prompt([system('s'), said('Where to?'), user(text('Oslo.'))])
+    expect(messages.map(({ role }) => role)).toEqual(['system', 'user', 'assistant', 'user'])
+    expect(await prompt([user(text('Oslo.'))])).toHaveLength(1)
+  })
+
   test('keeps call ids that providers take, and gives others new ones that still fit together', async () => {
     const ids = ['call_0123', 'functions.get:0', 'functions get:0']
     const items = [...ids.map((id) => call(id, '{}')), ...ids.map((id) => result(id, 'r'))]
-    const [assistant, tool] = await prompt(items)
+    const [, assistant, tool] = await prompt(items)
     const made = (assistant!.content as { toolCallId: string }[]).map(({ toolCallId }) => toolCallId)
     expect(made[0]).toBe('call_0123')
     expect(new Set(made).size).toBe(3)

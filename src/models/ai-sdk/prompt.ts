@@ -34,7 +34,19 @@ export function encodePrompt(request: ModelRequest, options: EncodePromptOptions
   const state: State = { ...options, prompt: [], callIds: new CallIds(), toolNames: new Map() }
   if (request.instructions) state.prompt.push({ role: 'system', content: request.instructions })
   for (const item of request.items) addItem(state, item)
-  return state.prompt.map(withoutTrailingReasoning).filter((message) => message.content.length > 0)
+  const prompt = state.prompt.map(withoutTrailingReasoning).filter((message) => message.content.length > 0)
+  return beginWithUser(prompt)
+}
+
+/** A conversation may begin with what the assistant said; Anthropic refuses one that does. */
+function beginWithUser(prompt: LanguageModelV4Prompt): LanguageModelV4Prompt {
+  const at = prompt.findIndex(({ role }) => role !== 'system')
+  if (prompt[at]?.role !== 'assistant') return prompt
+  const opening: LanguageModelV4Message = {
+    role: 'user',
+    content: [{ type: 'text', text: '[The conversation begins with your own words.]' }],
+  }
+  return prompt.toSpliced(at, 0, opening)
 }
 
 interface State extends EncodePromptOptions {

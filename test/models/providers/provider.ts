@@ -41,6 +41,11 @@ export interface Deviations {
   mediumReasoning: unknown
   /** Takes a temperature while it thinks. Anthropic does not, and it is left out. */
   temperatureWithReasoning: boolean
+  /**
+   * Goes on with an answer that the caller began. Newer models of Anthropic's do not, nor does any while it thinks, nor
+   * Google's: they refuse the request, and the run says so.
+   */
+  continuesAnswers: boolean
   /** The limit holds for what is thought as well. Anthropic's has the budget for thinking added to it. */
   limitIsExact: boolean
 }
@@ -52,6 +57,7 @@ const asChatCompletions = {
   blockedPrompt: 'error',
   mediumReasoning: 'medium',
   temperatureWithReasoning: true,
+  continuesAnswers: true,
   limitIsExact: true,
 } as const
 
@@ -76,6 +82,7 @@ export const providers: readonly Provider[] = [
       blockedPrompt: 'error',
       mediumReasoning: 'medium',
       temperatureWithReasoning: true,
+      continuesAnswers: true,
       limitIsExact: true,
     },
   },
@@ -106,6 +113,7 @@ export const providers: readonly Provider[] = [
       blockedPrompt: 'answer',
       mediumReasoning: { type: 'enabled', budget_tokens: 19_200 },
       temperatureWithReasoning: false,
+      continuesAnswers: false,
       limitIsExact: false,
     },
   },
@@ -122,6 +130,7 @@ export const providers: readonly Provider[] = [
       blockedPrompt: 'answer',
       mediumReasoning: { thinkingLevel: 'medium', includeThoughts: true },
       temperatureWithReasoning: true,
+      continuesAnswers: false,
       limitIsExact: true,
     },
   },
