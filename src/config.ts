@@ -92,7 +92,7 @@ export const settingsTable = {
   llmApiKey: {
     names: ['LLM_API_KEY'],
     schema: text,
-    meaning: 'Key for `LLM_BASE_URL`.',
+    meaning: 'Key for `LLM_BASE_URL`, or several separated by commas.',
     option: 'llmApiKey',
     example: 'sk-…',
     secret: true,
@@ -108,7 +108,7 @@ export const settingsTable = {
   openaiApiKey: {
     names: ['OPENAI_API_KEY'],
     schema: text,
-    meaning: 'Key for `openai/…` models.',
+    meaning: 'Key for `openai/…` models, or several separated by commas.',
     option: 'openaiApiKey',
     example: 'sk-…',
     secret: true,
@@ -119,6 +119,39 @@ export const settingsTable = {
     meaning: "Base URL for `openai/…` models where it is not OpenAI's own.",
     option: 'openaiBaseUrl',
     example: 'https://api.openai.com/v1',
+  },
+  webSearchApiKey: {
+    names: ['WEB_SEARCH_API_KEY'],
+    schema: text,
+    meaning: 'Key of the Brave Search API for the tool `webSearch`. Read from the environment alone.',
+    option: 'webSearchApiKey',
+    example: 'BSA…',
+    secret: true,
+  },
+  serperApiKey: {
+    names: ['SERPER_API_KEY'],
+    schema: text,
+    meaning:
+      'Key of serper.dev for the tool `webSearch`, where there is none for Brave. Read from the environment alone.',
+    option: 'serperApiKey',
+    example: 'f00d…',
+    secret: true,
+  },
+  anthropicApiKey: {
+    names: ['ANTHROPIC_API_KEY'],
+    schema: text,
+    meaning: 'Key for `anthropic/…` models, or several separated by commas.',
+    option: 'anthropicApiKey',
+    example: 'sk-ant-…',
+    secret: true,
+  },
+  googleApiKey: {
+    names: ['GOOGLE_GENERATIVE_AI_API_KEY'],
+    schema: text,
+    meaning: 'Key for `google/…` models, or several separated by commas.',
+    option: 'googleApiKey',
+    example: 'AIza…',
+    secret: true,
   },
   sessionTimeoutMs: {
     names: ['SESSION_TIMEOUT'],
@@ -171,10 +204,18 @@ export const settingsTable = {
   maxBodyBytes: {
     names: ['MAX_BODY_BYTES'],
     schema: size,
-    fallback: '1mb',
+    fallback: '8mb',
     meaning: 'Size of a request body, in bytes or as `512kb`, `1mb`; a larger one is refused with 413.',
     option: 'maxBodyBytes',
-    example: '1mb',
+    example: '8mb',
+  },
+  maxFileBytes: {
+    names: ['MAX_FILE_BYTES'],
+    schema: size,
+    fallback: '5mb',
+    meaning: 'Size of one picture or file that comes as data within a request; a larger one is refused with 413.',
+    option: 'maxFileBytes',
+    example: '5mb',
   },
   runLogRetentionMs: {
     names: ['RUN_LOG_RETENTION'],

@@ -22,6 +22,7 @@ export const errorCodes = {
   log_pruned: { status: 410, retryable: false, title: 'This part of the log is no longer kept' },
   run_context_missing: { status: 400, retryable: false, title: 'The run context lacks a value' },
   input_not_accepted: { status: 400, retryable: false, title: 'The model does not take this kind of input' },
+  file_too_large: { status: 413, retryable: false, title: 'A file in the request is too large' },
   body_too_large: { status: 413, retryable: false, title: 'The body is too large' },
   unsupported_media_type: { status: 415, retryable: false, title: 'This content type is not supported' },
   idempotency_key_reused: {

@@ -31,6 +31,8 @@ export interface EngineOptions {
   maxConcurrentRuns: number
   maxWaitingRuns: number
   maxQueuedRuns: number
+  /** Of one picture or file that comes as data. */
+  maxFileBytes: number
   sessionTimeoutMs: number
   runLogRetentionMs: number
 }

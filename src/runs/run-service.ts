@@ -1,13 +1,10 @@
 import type { Directory } from '../agent/context.ts'
 import type { Agent } from '../agent/definitions.ts'
-import { assertValues } from '../agent/instructions.ts'
-import { toOutput } from '../agent/output.ts'
-import { inputNotAccepted } from '../agent/request.ts'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { Principal } from '../identity/principal.ts'
 import { createId } from '../ids.ts'
-import { textOf, type Item } from '../items.ts'
+import { textOf } from '../items.ts'
 import type { Tails } from '../live/tail.ts'
 import type { Wakes } from '../live/wake.ts'
 import type { Model } from '../models/model.ts'
@@ -22,6 +19,7 @@ import type {
 } from '../store/store.ts'
 import { toApprovalRequest } from './approvals.ts'
 import type { Executor } from './executor.ts'
+import { checkRequest } from './input-checks.ts'
 import type { Lease } from './lease.ts'
 import type { Readers } from './readers.ts'
 import { eventsOf, type CreateRunInput, type CreatedRun, type Runs } from './runs.ts'
@@ -49,6 +47,8 @@ export interface RunServiceOptions {
   draining: () => boolean
   maxWaitingRuns: number
   maxQueuedRuns: number
+  /** Of one picture or file that comes as data. */
+  maxFileBytes: number
   sessionTimeoutMs: number
 }
 
@@ -108,9 +108,8 @@ async function createRun(options: RunServiceOptions, input: CreateRunInput): Pro
   const agent = options.agents.get(input.agent)
   if (!agent) throw new AppError('agent_not_found', { details: { agent: input.agent } })
   const runOptions = input.options ?? {}
-  checkOverrides(agent, runOptions)
   const [model] = options.directory.modelsOf(agent, runOptions.model)
-  checkInput(agent, model, input)
+  checkRequest(input, { agent, model, maxFileBytes: options.maxFileBytes })
   const id = createId('run')
   const slot = lease.held() ? executor.reserve() : undefined
   let executing = false
@@ -142,67 +141,6 @@ async function createRun(options: RunServiceOptions, input: CreateRunInput): Pro
       options.wakes.work()
     }
   }
-}
-
-function checkOverrides(agent: Agent, runOptions: RunOptions): void {
-  if (runOptions.model !== undefined && !agent.overrides.model)
-    refuse(['model'], 'This agent does not let a request choose the model.')
-  if (runOptions.instructions !== undefined && agent.overrides.instructions === 'never') {
-    refuse(['instructions'], 'This agent takes no instructions from a request.')
-  }
-  const { maxStepsUpTo } = agent.overrides
-  if ((runOptions.max_steps ?? 0) > maxStepsUpTo)
-    refuse(['max_steps'], `This agent allows at most ${maxStepsUpTo}.`)
-  if (runOptions.tools) checkCallerTools(agent, runOptions.tools)
-}
-
-/** What can be told before the run is accepted. A router does not see the input itself. */
-function checkInput(agent: Agent, model: Model | undefined, input: CreateRunInput): void {
-  const { run_context = {}, output_schema } = input.options ?? {}
-  if (output_schema) checkOutputSchema(output_schema)
-  if (agent.specialists.length > 0) return
-  assertValues(agent.instructions, run_context)
-  if (model?.accepts) checkParts(model, input.input)
-}
-
-function checkOutputSchema(schema: NonNullable<RunOptions['output_schema']>): void {
-  try {
-    toOutput(schema)
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
-    refuse(['output_schema'], `This JSON Schema cannot be checked: ${why}`)
-  }
-}
-
-function checkParts(model: Model, items: readonly Item[]): void {
-  for (const [index, item] of items.entries()) {
-    if (item.type !== 'message') continue
-    for (const [place, { type }] of item.content.entries()) {
-      if (type === 'text' || model.accepts?.includes(type)) continue
-      const error = inputNotAccepted(model.id, type)
-      const path = ['body', 'input', index, 'content', place]
-      throw new AppError(error.code, {
-        message: error.message,
-        locations: [{ path, message: error.message }],
-      })
-    }
-  }
-}
-
-function checkCallerTools(agent: Agent, tools: NonNullable<RunOptions['tools']>): void {
-  const own = new Set(agent.tools.map(({ name }) => name))
-  const callers = new Set<string>()
-  for (const [index, { name }] of tools.entries()) {
-    const taken = own.has(name) ? 'is a tool of the agent itself' : 'is there twice'
-    if (own.has(name) || callers.has(name)) {
-      refuse(['tools', index, 'name'], `${JSON.stringify(name)} ${taken}.`)
-    }
-    callers.add(name)
-  }
-}
-
-function refuse(path: (string | number)[], message: string): never {
-  throw new AppError('invalid_request', { message, locations: [{ path: ['body', ...path], message }] })
 }
 
 function toCreateRun(

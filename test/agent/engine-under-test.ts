@@ -250,6 +250,7 @@ function engineOptions(options: EngineUnderTestOptions): Omit<EngineOptions, 'st
     maxConcurrentRuns: options.maxConcurrentRuns ?? 256,
     maxWaitingRuns: options.maxWaitingRuns ?? 32,
     maxQueuedRuns: options.maxQueuedRuns ?? 1000,
+    maxFileBytes: 5 * 1024 ** 2,
     sessionTimeoutMs: options.sessionTimeoutMs ?? 3_600_000,
     runLogRetentionMs: options.runLogRetentionMs ?? 30 * 24 * 3_600_000,
   }

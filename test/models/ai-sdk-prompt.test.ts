@@ -301,7 +301,7 @@ describe('images and files', () => {
     [image('data:image/png'), { '*': [/./] }],
   ])('%j is refused where it does not', async (part, supportedUrls) => {
     await expect(prompt([user(part)], { supportedUrls: supportedUrls! })).rejects.toMatchObject({
-      code: 'model_refused',
+      code: 'input_not_accepted',
       message: expect.stringContaining('data:'),
     })
   })

@@ -49,6 +49,7 @@ async function startEngine(failures: number) {
     maxConcurrentRuns: 10,
     maxWaitingRuns: 10,
     maxQueuedRuns: 10,
+    maxFileBytes: 1024,
     sessionTimeoutMs: 3_600_000,
     runLogRetentionMs: 3_600_000,
   })

@@ -7,7 +7,7 @@ export type SupportedUrls = Record<string, RegExp[]>
 
 type MediaPart = Exclude<Part, { type: 'text' }>
 
-/** Throws `model_refused` where the part is a URL that the model does not fetch: nobody else fetches what a caller names. */
+/** Throws `input_not_accepted` where the part is a URL that the model does not fetch: nobody else fetches what a caller names. */
 export function encodeMedia(part: MediaPart, supportedUrls: SupportedUrls): LanguageModelV4FilePart {
   const filename = part.type === 'file' ? part.filename : undefined
   const rest = filename === undefined ? {} : { filename }
@@ -35,7 +35,7 @@ function typeByName(path: string): string | undefined {
 
 function refusal(part: MediaPart): AppError {
   const message = `The model does not fetch ${part.type === 'image' ? 'images' : 'files'} from this URL: send a data: URL.`
-  return new AppError('model_refused', { message })
+  return new AppError('input_not_accepted', { message })
 }
 
 /** RFC 2397. The media type is empty where none is said. */
