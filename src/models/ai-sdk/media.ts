@@ -41,7 +41,7 @@ function refusal(part: MediaPart): AppError {
 /** RFC 2397. The media type is empty where none is said. */
 function parseDataUrl(url: string): { mediaType: string; base64: string } {
   const comma = url.indexOf(',')
-  if (comma === -1) throw new AppError('model_refused', { message: 'A data: URL holds no data.' })
+  if (comma === -1) throw new AppError('input_not_accepted', { message: 'A data: URL holds no data.' })
   const [mediaType = '', ...parameters] = url.slice('data:'.length, comma).split(';')
   const data = url.slice(comma + 1)
   const isBase64 = parameters.some((parameter) => parameter.trim().toLowerCase() === 'base64')
