@@ -22,20 +22,16 @@ async function serveAssistant(
   onTestFinished(() => server.close())
   const post = (body: Record<string, unknown>) =>
     server.request('/v1/agents/assistant/runs', { body: { session_id: 's', ...body } })
-  return {
-    model,
-    /** The run, when it has ended. */
-    async run(input: string) {
-      return (await (await post({ input })).json()) as Record<string, unknown>
-    },
-    /** The stream as it came over the wire, and again when the run was over. */
-    async stream(input: string) {
-      const live = await (await post({ input, stream: true })).text()
-      const events = [...live.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as Event)
-      const replayed = await (await server.request(`/v1/runs/${String(events[0]!['run_id'])}/events`)).text()
-      return { live, replayed, events, types: events.map(({ type }) => type) }
-    },
+  /** The run, when it has ended. */
+  const run = async (input: string) => (await (await post({ input })).json()) as Record<string, unknown>
+  /** The stream as it came over the wire, and again when the run was over. */
+  const stream = async (input: string) => {
+    const live = await (await post({ input, stream: true })).text()
+    const events = [...live.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as Event)
+    const replayed = await (await server.request(`/v1/runs/${String(events[0]!['run_id'])}/events`)).text()
+    return { live, replayed, events, types: events.map(({ type }) => type) }
   }
+  return { model, run, stream }
 }
 
 const shownText = (events: readonly Event[]) =>

@@ -65,10 +65,22 @@ describe('a filter', () => {
     const { events, run } = await engine.finish()
     expect(asked).toEqual(['reasoning', 'text', 'text', 'text', 'text'])
     expect(events.flatMap((event) => ('delta' in event ? [event.delta] : []))).toEqual([
-      ...['why ', 'not', 'A ', 'B', 'C ', 'D', '{"q":"low"}', 'E', 'OK'],
+      'why ',
+      'not',
+      'A ',
+      'B',
+      'C ',
+      'D',
+      '{"q":"low"}',
+      'E',
+      'OK',
     ])
     expect((await engine.items(run)).slice(1, 6).map(({ item }) => item.type)).toEqual([
-      ...['reasoning', 'message', 'message', 'tool_call', 'message'],
+      'reasoning',
+      'message',
+      'message',
+      'tool_call',
+      'message',
     ])
   })
 
@@ -237,16 +249,14 @@ describe('a filter that refuses', () => {
     const { run, events, types, text: answer } = await engine.finish({ conversation: { session: 's' } })
     expect(run).toMatchObject({ status: 'completed', stop_reason: 'content_filter', steps: 1, output: [] })
     expect(types).toEqual([
-      ...[
-        'run.start',
-        'step.start',
-        'text.start',
-        'text.delta',
-        'text.end',
-        'step.end',
-        'warning',
-        'run.end',
-      ],
+      'run.start',
+      'step.start',
+      'text.start',
+      'text.delta',
+      'text.end',
+      'step.end',
+      'warning',
+      'run.end',
     ])
     expect(eventsOfType(events, 'text.delta')[0]).toMatchObject({ delta: 'so ' })
     expect(eventsOfType(events, 'step.end')[0]).toMatchObject({
