@@ -37,13 +37,12 @@ const matchersByKind: readonly (readonly [PiiKind, Matcher])[] = [
  * model wrote them.
  */
 export function redactPii(options: RedactPiiOptions = {}): Hooks {
-  const scannerOptions = toScannerOptions(options)
   const hooks: Hooks = {}
   if (options.input ?? true) {
-    const redactItem = createItemRedaction((text) => replaceMatches(text, scannerOptions))
+    const redactItem = createItemRedaction((text) => redactText(text, options))
     hooks.beforeModel = (request) => redactRequest(request, redactItem)
   }
-  if (options.output ?? true) hooks.filterText = () => createTextScanner(scannerOptions)
+  if (options.output ?? true) hooks.filterText = () => createTextScanner(toScannerOptions(options))
   return hooks
 }
 

@@ -92,6 +92,22 @@ describe('a filter', () => {
     expect((await engine.finish()).text).toBe('<ONE ><TWO>!')
   })
 
+  test('gives what it held before a file of the model', async () => {
+    const parts: ModelPart[] = [
+      text('a b'),
+      { type: 'file', url: 'data:,x', mediaType: 'image/png' },
+      text('c'),
+    ]
+    const { engine } = await withHooks({ filterText: shout }, [{ parts }])
+    const { run } = await engine.finish()
+    const items = (await engine.items(run)).slice(1).map(({ item }) => item)
+    expect(items.map((item) => (item.type === 'message' ? item.content : item.type))).toEqual([
+      [{ type: 'text', text: 'A B' }],
+      [{ type: 'image', url: 'data:,x', media_type: 'image/png' }],
+      [{ type: 'text', text: 'C' }],
+    ])
+  })
+
   test('that gives nothing leaves no block', async () => {
     const { engine } = await withHooks({ filterText: () => ({ push: () => '', end: () => '' }) }, ['gone'])
     const { run, types } = await engine.finish()
