@@ -7,9 +7,7 @@ import { executeTool, type ToolOutcome } from './execute-tool.ts'
 import { newApproval, type NewApproval } from './run-end.ts'
 import { runAfterTool, runBeforeTool } from './run-hooks.ts'
 import { serveCall } from './serve-as-tool.ts'
-import { switchTo } from './route.ts'
-import { transferOutput } from './toolbox.ts'
-import { totalsOf } from './totals.ts'
+import { countToolCall, totalsOf } from './totals.ts'
 
 type Runnable = Extract<CallPlan, { kind: 'run' | 'refuse' }>
 
@@ -38,32 +36,6 @@ export async function act(context: RunContext, plans: readonly CallPlan[]): Prom
   context.signal.throwIfAborted()
   if (failures.length > 0) throw failures.find((error) => error instanceof Interruption) ?? failures[0]
   return asked
-}
-
-/** Hands the run to the agent that a call names, and tells the model so. The other agent's turn begins with the next step. */
-export async function transfer(
-  context: RunContext,
-  plan: Extract<CallPlan, { kind: 'transfer' }>,
-): Promise<void> {
-  const from = context.agent
-  const models = context.directory.modelsOf(plan.to, undefined)
-  const why = plan.why === '' ? 'handoff' : `handoff: ${plan.why}`
-  const result = newResult(plan, {
-    output: `${transferOutput}${plan.to.name} now. Go on with the conversation.`,
-  })
-  const event: EventDraft = { type: 'agent.switch', from: from.name, to: plan.to.name, why }
-  await commitResult(context, { plan, result, durationMs: 0, batch: { agent: plan.to.name }, event })
-  switchTo(context, { agent: plan.to, models })
-}
-
-/** Gives a call its result without running it. */
-export async function refuseCall(
-  context: RunContext,
-  plan: CallPlan,
-  error: { code: string; message: string },
-): Promise<void> {
-  const result = newResult(plan, { output: `Error: ${error.message}`, error })
-  await commitResult(context, { plan, result, durationMs: 0 })
 }
 
 /** Runs one call and commits its result; or gives back what it wants to know first. */
@@ -96,7 +68,7 @@ async function outcomeOf(context: RunContext, plan: Runnable): Promise<ToolOutco
     const { code, message } = plan
     return { kind: 'result', output: `Error: ${message}`, error: { code, message }, settled: 'committed' }
   }
-  context.totals.spent.tool_calls++
+  countToolCall(context)
   let { input } = plan
   if (context.agent.hooks.length > 0) {
     const changed = await runBeforeTool(context, { item: plan.call, input })
@@ -111,7 +83,7 @@ async function outcomeOf(context: RunContext, plan: Runnable): Promise<ToolOutco
   return agent ? serveCall(context, { plan: changed, agent }) : executeTool(context, changed)
 }
 
-function newResult(
+export function newResult(
   plan: CallPlan,
   { output, error }: { output: string; error?: ToolResultItem['error'] },
 ): ToolResultItem {
@@ -124,24 +96,28 @@ function newResult(
   }
 }
 
-async function commitResult(
-  context: RunContext,
-  input: { plan: CallPlan; result: ToolResultItem; durationMs: number; batch?: Batch; event?: EventDraft },
-): Promise<void> {
-  const { plan, result, durationMs, batch, event } = input
-  const end: EventDraft = {
+/** The `tool.end` of a result. */
+export function toolEnd(result: ToolResultItem, durationMs: number): EventDraft {
+  return {
     type: 'tool.end',
-    call_id: plan.call.call_id,
+    call_id: result.call_id,
     item_id: result.id,
     output: result.output,
     ...(result.error ? { error: result.error } : {}),
     duration_ms: durationMs,
   }
+}
+
+async function commitResult(
+  context: RunContext,
+  input: { plan: CallPlan; result: ToolResultItem; durationMs: number; batch: Batch },
+): Promise<void> {
+  const { plan, result, durationMs, batch } = input
   const { spent } = totalsOf(context)
   await context.log.commit({
     ...batch,
     ...(spent ? { spent } : {}),
-    events: event ? [end, event] : [end],
+    events: [toolEnd(result, durationMs)],
     items: [{ step: plan.step, void: false, item: result }],
   })
 }

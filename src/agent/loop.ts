@@ -2,7 +2,7 @@ import { AppError } from '../errors.ts'
 import type { EventDraft, PendingCall } from '../events.ts'
 import type { ToolCallItem } from '../items.ts'
 import type { StopReason } from '../run-state.ts'
-import { act, refuseCall, transfer } from './act.ts'
+import { act } from './act.ts'
 import { RefusedInquiry } from './ask-model.ts'
 import { exhaustedBudget, remindOfBudget } from './budget.ts'
 import { inputHash, planCalls, type CallPlan, type PlacedCall } from './call-plan.ts'
@@ -14,6 +14,7 @@ import { completed, newApproval, suspended, type NewApproval } from './run-end.t
 import { summarise } from './summarise.ts'
 import { think, type Thought } from './think.ts'
 import { totalsOf } from './totals.ts'
+import { planTransfer } from './transfer.ts'
 
 type Reply = Extract<Thought, { kind: 'reply' }>
 /** What a function of the loop leaves: the run goes on, or has ended or waits and is committed so. */
@@ -94,11 +95,12 @@ async function observe(context: RunContext, thought: Thought): Promise<Progress>
   }
   if (thought.calls.length === 0) return conclude(context, thought, { stop: stopReasonOf(thought) })
   const step = context.steps
-  const batch = takeReply(context, thought)
   const plans = await planCalls(
     context,
     thought.calls.map((call, index) => ({ call, step, index })),
   )
+  // Only now: the totals of a batch that waits would stand instead of newer ones of agents at work beside this one.
+  const batch = takeReply(context, thought)
   batch.claims = claimsOf(plans)
   await context.log.commit(batch)
   return carryOut(context, plans)
@@ -159,31 +161,17 @@ async function carryOut(context: RunContext, plans: readonly CallPlan[]): Promis
     await context.log.commit(suspended(context, { approvals, pending: suspends ? callers : [] }))
     return 'over'
   }
-  await transferOnce(context, plans)
-  if (callers.length === 0) return 'goes on'
-  await context.log.commit(
-    completed(context, { batch: {}, stop: 'client_tools', output: lastMessageIds(context) }),
-  )
-  return 'over'
-}
-
-/** The first transfer of a reply is made, within the run's limit; the run cannot be in two hands. */
-async function transferOnce(context: RunContext, plans: readonly CallPlan[]): Promise<void> {
-  let made = false
-  for (const one of plans) {
-    if (one.kind !== 'transfer') continue
-    if (made) {
-      const message = 'The conversation was handed over already.'
-      await refuseCall(context, one, { code: 'tool_refused', message })
-    } else if (context.handoffsLeft <= 0) {
-      const message = 'The conversation was handed over too often in this run. Answer yourself.'
-      await refuseCall(context, one, { code: 'handoff_limit', message })
-    } else {
-      made = true
-      context.handoffsLeft--
-      await transfer(context, one)
-    }
+  const transfer = planTransfer(context, plans)
+  const batch = transfer?.batch ?? {}
+  if (callers.length > 0) {
+    await context.log.commit(
+      completed(context, { batch, stop: 'client_tools', output: lastMessageIds(context) }),
+    )
+    return 'over'
   }
+  if (transfer) await context.log.commit(batch)
+  transfer?.complete()
+  return 'goes on'
 }
 
 function toApproval(context: RunContext, one: Extract<CallPlan, { kind: 'approve' }>): NewApproval {

@@ -5,7 +5,7 @@ import { callAuthor } from './author-code.ts'
 import type { RunContext } from './context.ts'
 import type { Agent, Specialist } from './definitions.ts'
 import { instructionsContext } from './instructions.ts'
-import { limitsOf } from './totals.ts'
+import { limitsOf, totalsOf } from './totals.ts'
 
 /**
  * Chooses who answers, before the first step of a run whose agent has specialists, and commits the choice: it stays for the
@@ -26,8 +26,9 @@ async function switchAgent(context: RunContext, { to, why }: { to: Agent; why: s
   const from = context.agent
   const models = context.directory.modelsOf(to, undefined)
   const event: EventDraft = { type: 'agent.switch', from: from.name, to: to.name, why }
-  // The agent itself was chosen: noted, so that another attempt does not choose again.
-  await context.log.commit(to === from ? { agent: to.name } : { agent: to.name, events: [event] })
+  const events = to === from ? [] : [event]
+  // Also where the agent itself was chosen: another attempt must not choose again. With what the choice used up.
+  await context.log.commit({ agent: to.name, events, ...totalsOf(context) })
   if (to === from) return
   switchTo(context, { agent: to, models })
 }

@@ -4,7 +4,8 @@ import { createId } from '../ids.ts'
 import { textOf, type PlacedItem } from '../items.ts'
 import { traceOf } from '../logger.ts'
 import type { CallPlan } from './call-plan.ts'
-import type { Batch, Completion, RunContext, StepLog, Suspension } from './context.ts'
+import type { Batch, Completion, NewItem, RunContext, StepLog, Suspension } from './context.ts'
+import { Interruption } from './context.ts'
 import type { Agent } from './definitions.ts'
 import { cutText, type ToolOutcome } from './execute-tool.ts'
 import { limitsOf, spentNow } from './totals.ts'
@@ -24,7 +25,7 @@ export async function serveCall(
   try {
     if (!isAnswered(served.context)) await context.drive(served.context)
   } catch (error) {
-    if (context.signal.aborted) throw error
+    if (isOver(context, error)) throw error
     return failed(context, plan, error)
   }
   const end = served.end()
@@ -89,8 +90,9 @@ function openLog(
   let ended: Completion | Suspension | undefined
   const show = (event: EventDraft) =>
     outer.progress({ type: 'tool.progress', call_id: callId, event: { ...event } })
+  // What an agent made that serves this one as a tool is tagged already.
   const tag = (batch: Pick<Batch, 'items'>) =>
-    batch.items ? { items: batch.items.map((item) => ({ ...item, parentCallId: callId })) } : {}
+    batch.items ? { items: batch.items.map((item): NewItem => ({ parentCallId: callId, ...item })) } : {}
   const log: StepLog = {
     emit: show,
     progress: (event) => outer.progress({ type: 'tool.progress', call_id: callId, event: { ...event } }),
@@ -103,8 +105,10 @@ function openLog(
       const rest: Batch = { ...batch, ...tag(batch) }
       // A suspension alone has nothing to write: the run's own says it.
       if (Object.keys(rest).some((key) => key !== 'usage' && key !== 'spent')) await outer.commit(rest)
-      for (const item of batch.items ?? []) {
-        items.push({ run_id: context.runId, position: items.length, parent_call_id: callId, ...item })
+      for (const { step, void: isVoid, item, parentCallId } of batch.items ?? []) {
+        if (parentCallId !== undefined) continue
+        const position = items.length
+        items.push({ run_id: context.runId, position, step, void: isVoid, parent_call_id: callId, item })
       }
       for (const event of events) show(event)
     },
@@ -113,11 +117,12 @@ function openLog(
 }
 
 function stepsOf(items: readonly PlacedItem[]): number {
-  // Notes stand before the reply of their step.
-  return items.reduce(
-    (steps, { step, item }) => (step === null || item.type === 'note' ? steps : Math.max(steps, step + 1)),
-    0,
-  )
+  let steps = 0
+  for (const { step, void: isVoid, item } of items) {
+    // Notes stand before the reply of their step; what is void is of a try whose step is still to come.
+    if (step !== null && !isVoid && item.type !== 'note') steps = Math.max(steps, step + 1)
+  }
+  return steps
 }
 
 /** Whether an earlier attempt saw its whole answer: the last thing that was said, and nothing was called. */
@@ -138,6 +143,12 @@ function answerOf(served: RunContext, end: Completion | undefined): string {
   return end === undefined || end.stop_reason === 'final'
     ? 'The agent gave no answer.'
     : `The agent ended without an answer (${end.stop_reason}).`
+}
+
+/** The run was interrupted, or its log cannot be written: not the agent's failure. */
+function isOver({ signal }: RunContext, error: unknown): boolean {
+  if (signal.aborted || error instanceof Interruption) return true
+  return AppError.is(error) && error.code === 'store_unavailable'
 }
 
 /** Its failure is the tool's: the model reads that it failed, not what a provider said. */

@@ -166,6 +166,24 @@ describe('a refused commit', () => {
     expect(commits[1]).not.toHaveProperty('claims')
   })
 
+  test('keeps the agent and the plan that its events tell of', async () => {
+    const { log, commits, answer } = openWriter()
+    const usage = { input_tokens: 1, output_tokens: 0, total_tokens: 1 }
+    const first = log.commit({
+      events: [{ type: 'agent.switch', from: 'a', to: 'b', why: 'handoff' }],
+      agent: 'b',
+      plan: 'go on',
+      steps: 1,
+      usage,
+    })
+    answer('cancelled')
+    await expect(first).rejects.toMatchObject({ reason: 'cancelled' })
+    const last = log.commit({ end: ended, steps: 2 })
+    answer()
+    await last
+    expect(commits[1]).toMatchObject({ agent: 'b', plan: 'go on', steps: 2, usage })
+  })
+
   test('keeps what was deferred while it was under way', async () => {
     const { log, commits, answer } = openWriter()
     const first = log.commit({ settled: [{ call_id: 'call_0', state: 'committed' }] })

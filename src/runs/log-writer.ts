@@ -20,6 +20,10 @@ export interface LogWriterOptions {
   holdsLease: () => boolean
 }
 
+/** What goes with whatever is committed next. The rest of it is of a commit that was refused: what its events tell of. */
+type Deferred = Required<Pick<Batch, 'events' | 'items' | 'settled'>> &
+  Pick<Batch, 'usage' | 'spent' | 'steps' | 'plan' | 'agent'>
+
 interface Waiting {
   batch: Batch
   resolve: () => void
@@ -37,7 +41,7 @@ export class LogWriter implements StepLog {
   /** Shown, not committed. */
   #shown: LoggedEvent[] = []
   /** To be committed with whatever comes next. */
-  #deferred: Required<Pick<Batch, 'events' | 'items' | 'settled'>> = { events: [], items: [], settled: [] }
+  #deferred: Deferred = nothing()
   #waiting: Waiting[] = []
   #flushing = false
   #interruption: Interruption | undefined
@@ -82,7 +86,7 @@ export class LogWriter implements StepLog {
   /** Gives up what was shown and what was deferred: the store will not have it. */
   discard(): void {
     this.#shown = []
-    this.#deferred = { events: [], items: [], settled: [] }
+    this.#deferred = nothing()
   }
 
   commit(batch: Batch): Promise<void> {
@@ -140,7 +144,7 @@ export class LogWriter implements StepLog {
   /** Deferred things first, then the batches in the order they came. */
   #merge(batches: Batch[]): Batch {
     const merged: Batch = { ...this.#deferred }
-    this.#deferred = { events: [], items: [], settled: [] }
+    this.#deferred = nothing()
     const events = merged.events ?? []
     const items = merged.items ?? []
     const settled = merged.settled ?? []
@@ -170,9 +174,18 @@ export class LogWriter implements StepLog {
    */
   #putBack(merged: Batch): void {
     const since = this.#deferred
-    const { events = [], items = [], settled = [] } = merged
+    const {
+      events = [],
+      items = [],
+      settled = [],
+      claims: _claims,
+      end: _end,
+      recovery: _note,
+      ...rest
+    } = merged
     const open = events.filter(({ type }) => type !== 'run.end' && type !== 'run.suspend')
     this.#deferred = {
+      ...rest,
       events: [...open, ...since.events],
       items: [...items, ...since.items],
       settled: [...settled, ...since.settled],
@@ -183,6 +196,10 @@ export class LogWriter implements StepLog {
     this.#interruption ??= new Interruption(reason)
     return this.#interruption
   }
+}
+
+function nothing(): Deferred {
+  return { events: [], items: [], settled: [] }
 }
 
 function number(draft: EventDraft, seq: number): LoggedEvent {
