@@ -29,6 +29,7 @@ test('the package exports these names, and no other', () => {
     'mcpTools',
     'readPrompt',
     'redactPii',
+    'redactText',
     'screenToolResults',
     'scriptedModel',
     'serve',
