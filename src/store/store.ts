@@ -351,7 +351,8 @@ export interface Store {
     ofRun(run_id: string): Promise<PlacedItem[]>
     /**
      * internal. What the runs before `run_id` said, oldest run first: the chain of parents, without void items and without
-     * the work of agents that served as tools. Stops early, at a run's border, once `max_runs` runs were read.
+     * the work of agents that served as tools. Ends at the run that the newest summary of the chain goes up to: that one
+     * and all before it are left out. Stops early, at a run's border, once `max_runs` runs were read: not `complete`.
      */
     history(input: { run_id: string; max_runs: number }): Promise<{ items: PlacedItem[]; complete: boolean }>
     /** Items of a conversation along the chain from its head, in order. `order: 'desc'`: newest first. */

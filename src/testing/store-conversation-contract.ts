@@ -1,5 +1,6 @@
 import { describe, expect } from 'vitest'
 import { createId } from '../ids.ts'
+import type { Item } from '../items.ts'
 import type { OpenStore, StoreScene } from './store-scene.ts'
 import { assistantMessage, placed, sceneTest, session, toolResult } from './store-scene.ts'
 
@@ -127,6 +128,8 @@ export function describeConversations(open: OpenStore): void {
         { position: 4, step: 0, void: true, parent_call_id: null, item: assistantMessage('thrown away') },
         { position: 5, step: 0, void: false, parent_call_id: 'c', item: assistantMessage('to its caller') },
       )
+      const note: Item = { type: 'note', id: createId('item'), kind: 'plan', text: 'first this' }
+      items.push({ position: 6, step: 0, void: false, parent_call_id: null, item: note })
       await scene.commit(first, { items })
       await scene.finish(await scene.load(first), 'failed')
       const aside = await scene.run({ conversation: session('k') })

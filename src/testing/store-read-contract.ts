@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import { createId } from '../ids.ts'
-import type { Item } from '../items.ts'
+import type { Item, NoteItem } from '../items.ts'
 import type { OpenStore, StoreScene } from './store-scene.ts'
 import { assistantMessage, placed, sceneTest, session, userMessage, warning } from './store-scene.ts'
 
@@ -86,18 +86,31 @@ function describeRunReads(open: OpenStore): void {
   })
 }
 
-/** One turn of a conversation: a question, an answer, an end. */
-async function turn(scene: StoreScene, text: string, input: Parameters<StoreScene['run']>[0] = {}) {
-  const run = await scene.run({ conversation: session('a'), input: [userMessage(text)], ...input })
-  await scene.commit(run, { items: placed(1, [assistantMessage(`re ${text}`)]) })
+/** One turn of a conversation: a question, an answer, an end. `summary`: one that is written in it. */
+async function turn(
+  scene: StoreScene,
+  text: string,
+  options: { summary?: { text: string; through: string } } = {},
+) {
+  const run = await scene.run({ conversation: session('a'), input: [userMessage(text)] })
+  const said: Item[] = [assistantMessage(`re ${text}`)]
+  const { summary } = options
+  if (summary) said.push(summaryNote(summary))
+  await scene.commit(run, { items: placed(1, said) })
   await scene.finish(await scene.load(run))
   return run
 }
 
+function summaryNote(input: { text: string; through: string }): NoteItem {
+  const { text, through } = input
+  return { type: 'note', id: createId('item'), kind: 'summary', text, through_run_id: through }
+}
+
 function texts(items: { item: Item }[]): string[] {
-  return items.map(({ item }) =>
-    item.type === 'message' && item.content[0]?.type === 'text' ? item.content[0].text : '',
-  )
+  return items.map(({ item }) => {
+    if (item.type === 'note') return item.text
+    return item.type === 'message' && item.content[0]?.type === 'text' ? item.content[0].text : ''
+  })
 }
 
 function describeHistory(open: OpenStore): void {
@@ -135,6 +148,31 @@ function describeHistory(open: OpenStore): void {
         items: [],
         complete: true,
       })
+    })
+
+    it('history ends at what the newest summary stands for, for every run that continues it', async (scene) => {
+      const runs = []
+      for (const text of ['one', 'two', 'three']) runs.push(await turn(scene, text))
+      const [first, second, third] = runs
+      const read = async (parent: { id: string }, max_runs = 100) => {
+        const branch = await scene.run({ parent_run_id: parent.id })
+        const { items, complete } = await scene.store.items.history({ run_id: branch.id, max_runs })
+        return [texts(items), complete]
+      }
+      const older = await turn(scene, 'four', { summary: { text: 'so far', through: first!.id } })
+      expect(await read(older)).toEqual([
+        ['two', 're two', 'three', 're three', 'four', 're four', 'so far'],
+        true,
+      ])
+      const newer = await turn(scene, 'five', { summary: { text: 'until now', through: third!.id } })
+      const last = await turn(scene, 'six')
+      const rest = ['four', 're four', 'so far', 'five', 're five', 'until now']
+      expect(await read(newer)).toEqual([rest, true])
+      expect(await read(last)).toEqual([[...rest, 'six', 're six'], true])
+      expect(await read(last, 3)).toEqual([[...rest, 'six', 're six'], true])
+      expect(await read(last, 2)).toEqual([[...rest.slice(3), 'six', 're six'], false])
+      // From before the summary was written.
+      expect(await read(second!)).toEqual([['one', 're one', 'two', 're two'], true])
     })
 
     it('a branch has the history of its parent', async (scene) => {

@@ -19,20 +19,28 @@ export function createItemReads(reader: Reader): Store['items'] {
 
 function createHistory(reader: Reader): Store['items']['history'] {
   const parentOf = reader.values<[string], string | null>('SELECT parent_run_id FROM runs WHERE id = ?')
-  const before = reader.values<[string, number], string>(`${chain} SELECT id FROM chain ORDER BY depth`)
   const spoken = reader.rows<[string], ItemRow>(
     `SELECT ${itemColumns} FROM items WHERE run_id = ? AND void = 0 ORDER BY position`,
   )
   return async ({ run_id, max_runs }) => {
-    const parent = parentOf.get(run_id)
-    if (parent === undefined || parent === null) return { items: [], complete: true }
-    // Depth counts from 0, so this is one more than is wanted, which tells whether there is more.
-    const ids = before.all(parent, max_runs)
-    const complete = ids.length <= max_runs
-    const items: PlacedItem[] = []
-    for (const id of ids.slice(0, max_runs).toReversed()) items.push(...spoken.all(id).map(toPlacedItem))
-    return { items, complete }
+    const turns: PlacedItem[][] = []
+    let summarisedThrough: string | undefined
+    let id = parentOf.get(run_id) ?? null
+    // From run to run: a long conversation that has a summary costs no more than what came after it.
+    while (id !== null && id !== summarisedThrough && turns.length < max_runs) {
+      const said = spoken.all(id).map(toPlacedItem)
+      turns.push(said)
+      summarisedThrough ??= summarisedIn(said)
+      id = parentOf.get(id) ?? null
+    }
+    return { items: turns.toReversed().flat(), complete: id === null || id === summarisedThrough }
   }
+}
+
+/** The run that the newest of its summaries goes up to. */
+function summarisedIn(items: readonly PlacedItem[]): string | undefined {
+  const summary = items.findLast(({ item }) => item.type === 'note' && item.kind === 'summary')?.item
+  return summary?.type === 'note' ? summary.through_run_id : undefined
 }
 
 function createConversationItems(reader: Reader): Store['items']['ofConversation'] {
