@@ -7,8 +7,11 @@ import type { Model, ModelPart, ModelRequest } from '../models/model.ts'
 import { orAborted } from './author-code.ts'
 import type { RunContext } from './context.ts'
 import type { ModelChoice } from './definitions.ts'
-import { backoffMs, mayRetry } from './retry.ts'
-import { runBeforeModel } from './run-hooks.ts'
+import type { ReplyBuilder } from './reply-builder.ts'
+import { filterReply } from './reply-filter.ts'
+import { withoutForeignParts } from './request.ts'
+import { failOver, type ModelLine } from './retry.ts'
+import { runAfterModel, runBeforeModel } from './run-hooks.ts'
 import { countUsage } from './totals.ts'
 
 export interface Inquiry {
@@ -19,40 +22,39 @@ export interface Inquiry {
   model: ModelChoice | undefined
 }
 
-/** A hook refused that a model is asked; `message` is what it said. Ends the run as a refused reply does. */
+/** A hook refused what a model is asked, or what it said; `message` is the hook's. Ends the run as a refused reply does. */
 export class RefusedInquiry extends Error {}
 
 /**
  * The text of a reply that is not part of the run's answer: a plan, a summary, a choice. Nothing of it is shown; what it used
- * is counted. Falls over and tries again as a step does. Throws the coded error of the last try, an `Interruption`, or a
- * `RefusedInquiry`.
+ * is counted. It passes the agent's hooks, falls over and tries again as a step does. Throws the coded error of the last try,
+ * an `Interruption`, or a `RefusedInquiry`.
  */
 export async function askModel(context: RunContext, inquiry: Inquiry): Promise<string> {
-  const models = inquiry.model === undefined ? context.models : [context.directory.modelFor(inquiry.model)]
+  const line: ModelLine = { models: modelsFor(context, inquiry), failures: new Map() }
   const request = await requestOf(context, inquiry)
-  const maxTries = context.agent.modelTries * models.length
-  for (let tries = 1; ; tries++) {
-    const model = models[(tries - 1) % models.length]
+  for (;;) {
+    const [model] = line.models
     if (!model) throw new AppError('model_not_configured')
     try {
       return await askOnce(context, { model, request })
     } catch (error) {
       context.signal.throwIfAborted()
+      if (error instanceof RefusedInquiry) throw error
       const failure = AppError.is(error) ? error : new AppError('internal', { cause: traceOf(error) })
-      const last = tries >= maxTries
-      if (last || (models.length === 1 && !mayRetry(failure))) throw failure
+      const waitMs = failOver(line, { model, failure, maxTries: context.agent.modelTries })
+      if (waitMs === undefined) throw failure
       const { code, cause } = failure
-      context.logger.warn(
-        { code, err: traceOf(cause), model: model.id, tries },
-        'model call failed, trying again',
-      )
-      // Another model is asked at once; the same one after a wait.
-      if (tries % models.length === 0) {
-        await sleep({ clock: context.clock, ms: backoffMs(failure, tries), signal: context.signal })
-        context.signal.throwIfAborted()
-      }
+      context.logger.warn({ code, err: traceOf(cause), model: model.id }, 'model call failed, trying again')
+      if (waitMs > 0) await sleep({ clock: context.clock, ms: waitMs, signal: context.signal })
+      context.signal.throwIfAborted()
     }
   }
+}
+
+/** Those an inquiry may be put to, the first of them first. */
+export function modelsFor(context: RunContext, { model }: Pick<Inquiry, 'model'>): readonly Model[] {
+  return model === undefined ? context.models : [context.directory.modelFor(model)]
 }
 
 /** As the agent's hooks would have it: what may not reach a model must not reach it this way either. */
@@ -74,14 +76,42 @@ async function askOnce(
   context: RunContext,
   { model, request }: { model: Model; request: ModelRequest },
 ): Promise<string> {
-  const { signal } = context
-  let text = ''
-  const emit = (part: ModelPart) => {
-    if (part.type === 'text') text += part.delta
+  const collector = collectText()
+  const reply = filterReply(context, collector)
+  const signal = reply.stopped ? AbortSignal.any([context.signal, reply.stopped]) : context.signal
+  const shown = { ...request, items: withoutForeignParts(model, request.items) }
+  const emit = (part: ModelPart) => reply.push(part)
+  const end = await orAborted(model.stream(shown, { emit, signal }), signal).catch((error: unknown) => {
+    throwIfRefused(reply.refusal?.())
+    throw error
+  })
+  countUsage(context, model.id, end.usage)
+  reply.finish()
+  throwIfRefused(reply.refusal?.())
+  const text = collector.text()
+  if (context.agent.hooks.length > 0) {
+    const item: MessageItem = { ...inquiryMessage(text), role: 'assistant' }
+    throwIfRefused(await runAfterModel(context, { items: [item], reply: end }))
   }
-  const reply = await orAborted(model.stream(request, { emit, signal }), signal)
-  countUsage(context, model.id, reply.usage)
   return text
+}
+
+function throwIfRefused(message: string | undefined): void {
+  if (message !== undefined) throw new RefusedInquiry(message)
+}
+
+/** What a reply says, without events. */
+function collectText(): ReplyBuilder & { text(): string } {
+  let text = ''
+  return {
+    push(part) {
+      if (part.type === 'text') text += part.delta
+    },
+    finish: () => [],
+    abandon: () => [],
+    streamed: () => false,
+    text: () => text,
+  }
 }
 
 /** A message for an inquiry: never stored. */

@@ -33,12 +33,13 @@ export interface BuiltHistory {
  * The items of a provider request: earlier runs, then this one. Well-formed whatever happened before: void items and cut
  * calls are left out, every call is followed by exactly one result (a made-up one where there is none), in call order. A
  * summary stands for the runs it was made of. Over the limits whole runs are left out, oldest first; the newest summary and
- * this run's own items always stay.
+ * this run's own items always stay. `share`: how much of the room for earlier runs may be taken, default 1.
  */
 export function buildHistory(input: {
   earlier: readonly PlacedItem[]
   own: readonly PlacedItem[]
   limits: HistoryLimits
+  share?: number
 }): BuiltHistory {
   const own = pairCalls(currentNotes(input.own))
   if (input.earlier.length === 0)
@@ -49,10 +50,12 @@ export function buildHistory(input: {
     items: pairCalls(pastNotes(items)),
   }))
   const opening = summary ? [toMessage(summary)] : []
-  const { maxTokens = Infinity, maxTurns = Infinity } = input.limits
-  let room = maxTokens - estimateTokens(own) - estimateTokens(opening)
+  const { limits, share = 1 } = input
+  const { maxTokens = Infinity } = limits
+  const most = Math.min(Math.floor((limits.maxTurns ?? Infinity) * share), turns.length)
+  let room = (maxTokens - estimateTokens(own) - estimateTokens(opening)) * share
   let first = turns.length
-  while (first > 0 && turns.length - first < maxTurns) {
+  while (first > turns.length - most) {
     room -= estimateTokens(turns[first - 1]?.items ?? [])
     if (room < 0) break
     first--
@@ -112,11 +115,14 @@ function toMessage(note: NoteItem): MessageItem {
   return { type: 'message', id: note.id, role: 'user', content: [{ type: 'text', text }] }
 }
 
-/** A rough count, on the high side for English: three and a half characters a token, four tokens an item. */
+/** On the low side for English. */
+export const charsPerToken = 3.5
+
+/** A rough count, on the high side for English: four tokens an item, and its text. */
 export function estimateTokens(items: readonly ModelItem[]): number {
   let characters = 0
   for (const item of items) characters += 14 + lengthOf(item)
-  return Math.ceil(characters / 3.5)
+  return Math.ceil(characters / charsPerToken)
 }
 
 function lengthOf(item: ModelItem): number {

@@ -1,33 +1,39 @@
 import { readFileSync } from 'node:fs'
 import { AppError } from '../errors.ts'
+import type { RunOptions } from '../run-state.ts'
 import { callAuthor } from './author-code.ts'
 import type { RunContext } from './context.ts'
-import type { Instructions, InstructionsContext, InstructionsTemplate } from './definitions.ts'
+import type { Agent, Instructions, InstructionsContext, InstructionsTemplate } from './definitions.ts'
 import { DefinitionError } from './parse-definition.ts'
 
-const placeholder = /\{\{\s*([^{}]*?)\s*\}\}/g
+/** `\{{name}}` is no placeholder: it stands for `{{name}}` itself. */
+const placeholder = /\\?\{\{([^{}]*)\}\}/g
 const path = /^[A-Za-z_][\w-]*(\.[\w-]+)*$/
 
 /**
  * Instructions with values of the request's `run_context`: `template('You help {{customer.name}}.')`. A run whose context
- * lacks one is refused with `run_context_missing`. Throws a `DefinitionError` on a placeholder that is no path.
+ * lacks one is refused with `run_context_missing`. `\{{name}}` stands for itself. Throws a `DefinitionError` on a placeholder
+ * that is no path.
  */
 export function template(text: string): InstructionsTemplate {
   const names = new Set<string>()
-  for (const [whole, name = ''] of text.matchAll(placeholder)) {
+  for (const [whole, inner = ''] of text.matchAll(placeholder)) {
+    if (whole.startsWith('\\')) continue
+    const name = inner.trim()
     if (!path.test(name)) throw new DefinitionError(`template: ${whole} is not the path of a value`)
     names.add(name)
   }
-  return Object.freeze({ kind: 'template', text, names: [...names] })
+  return Object.freeze({ kind: 'template', text, names: Object.freeze([...names]) })
 }
 
 /**
- * The text of a file next to the agent: `readPrompt(new URL('./prompt.md', import.meta.url))`. Read at once; throws a
- * `DefinitionError` where there is none.
+ * The text of a file next to the agent: `readPrompt(new URL('./prompt.md', import.meta.url))`. Read at once, as UTF-8; a byte
+ * order mark and the white space around it are left out, lines end in LF. Throws a `DefinitionError` where it cannot be read.
  */
 export function readPrompt(file: URL | string): string {
   try {
-    return readFileSync(file, 'utf8').trim()
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file))
+    return text.replace(/\r\n?/g, '\n').trim()
   } catch (error) {
     const why = error instanceof Error && 'code' in error ? String(error.code) : String(error)
     throw new DefinitionError(`readPrompt: ${String(file)}: ${why}`)
@@ -35,10 +41,7 @@ export function readPrompt(file: URL | string): string {
 }
 
 /** The values a template asks for that a request's `run_context` does not have. */
-export function missingValues(
-  instructions: Instructions,
-  runContext: Readonly<Record<string, unknown>>,
-): string[] {
+function missingValues(instructions: Instructions, runContext: Readonly<Record<string, unknown>>): string[] {
   if (typeof instructions !== 'object') return []
   return instructions.names.filter((name) => valueAt(runContext, name) === undefined)
 }
@@ -48,7 +51,16 @@ export function ownInstructions(context: RunContext): string | Promise<string> {
   const { instructions } = context.agent
   if (typeof instructions === 'string') return instructions
   if (typeof instructions === 'object') return fill(instructions, context)
-  return callAuthor(context.signal, () => instructions(instructionsContext(context)))
+  return callAuthor(context.signal, async () => {
+    const text: unknown = await instructions(instructionsContext(context))
+    if (typeof text !== 'string') throw new TypeError(`instructions of ${context.agent.name}: not a text`)
+    return text
+  })
+}
+
+/** Whether a request's instructions stand instead of the agent's: those are not asked for anything then. */
+export function replacesInstructions(agent: Agent, options: RunOptions): boolean {
+  return options.instructions !== undefined && agent.overrides.instructions === 'replace'
 }
 
 export function instructionsContext(context: RunContext): InstructionsContext {
@@ -81,8 +93,9 @@ function fill(instructions: InstructionsTemplate, context: RunContext): string {
   const values = context.options.run_context ?? {}
   assertValues(instructions, values)
   // One pass: what a value holds is never read as a placeholder.
-  return instructions.text.replace(placeholder, (_whole, name: string) => {
-    const value = valueAt(values, name)
+  return instructions.text.replace(placeholder, (whole, inner: string) => {
+    if (whole.startsWith('\\')) return whole.slice(1)
+    const value = valueAt(values, inner.trim())
     return typeof value === 'string' ? value : JSON.stringify(value)
   })
 }

@@ -1,9 +1,9 @@
 import { AppError } from '../errors.ts'
-import type { ModelItem } from '../items.ts'
-import type { Model, ModelRequest, ModelSettings } from '../models/model.ts'
+import type { ModelItem, Part } from '../items.ts'
+import type { Model, ModelRequest, ModelSettings, ModelTool, ToolChoice } from '../models/model.ts'
 import type { RunContext } from './context.ts'
 import { buildHistory, type HistoryLimits } from './history.ts'
-import { ownInstructions } from './instructions.ts'
+import { ownInstructions, replacesInstructions } from './instructions.ts'
 import { outputInstructions, outputOf } from './output.ts'
 import { runBeforeModel } from './run-hooks.ts'
 import { offeredTools } from './toolbox.ts'
@@ -20,7 +20,7 @@ export async function prepareRequest(
   input: { model: Model; offerTools: boolean; maxTurns?: number },
 ): Promise<Prepared> {
   const { model } = input
-  const limits = historyLimits(context)
+  const limits = historyLimits(context, model)
   if (input.maxTurns !== undefined) limits.maxTurns = Math.min(input.maxTurns, limits.maxTurns ?? Infinity)
   const earlier = await context.history()
   const { items, turns, trimmed, summary } = buildHistory({
@@ -40,33 +40,45 @@ export async function prepareRequest(
     tools: input.offerTools ? await offeredTools(context) : [],
     settings: settingsOf(context),
   }
-  if (options.tool_choice !== undefined && input.offerTools) request.toolChoice = options.tool_choice
+  const { tool_choice: choice } = options
+  if (choice !== undefined && mayChoose(choice, request.tools)) request.toolChoice = choice
   if (output) request.outputSchema = output.schema
   if (context.agent.hooks.length === 0) return { request, turns }
   const changed = await runBeforeModel(context, request)
   return 'refused' in changed ? changed : { request: changed.request, turns }
 }
 
-export function historyLimits(context: RunContext): HistoryLimits {
+/** Whether there is what a request wants called: the agent at work need not be the one it was made for. */
+function mayChoose(choice: ToolChoice, tools: readonly ModelTool[]): boolean {
+  return typeof choice === 'string' ? tools.length > 0 : tools.some(({ name }) => name === choice.name)
+}
+
+/** The agent's limits; where it has none for tokens, three quarters of the window of the model that is asked. */
+export function historyLimits(context: RunContext, model = context.models[0]): HistoryLimits {
   const { maxTokens, maxTurns } = context.agent.history
   const limits: HistoryLimits = {}
   if (maxTurns !== undefined) limits.maxTurns = maxTurns
-  const contextWindow = context.models[0]?.contextWindow
+  const contextWindow = model?.contextWindow
   if (maxTokens !== undefined) limits.maxTokens = maxTokens
   else if (contextWindow !== undefined) limits.maxTokens = contextWindow * 0.75
   return limits
 }
 
 async function instructionsFor(context: RunContext, model: Model): Promise<string | undefined> {
-  const { agent, options } = context
-  const extra = options.instructions
-  const replaced = extra !== undefined && agent.overrides.instructions === 'replace'
-  const parts: (string | undefined)[] = replaced ? [extra] : [await ownInstructions(context)]
-  if (!replaced && agent.overrides.instructions === 'append') parts.push(extra)
   const output = outputOf(context)
-  if (output && !model.enforcesOutputSchema) parts.push(outputInstructions(output))
-  const text = parts.filter((part) => part !== undefined && part !== '').join('\n\n')
+  const told = output && !model.enforcesOutputSchema ? outputInstructions(output) : ''
+  const text = [await instructionsOf(context), told].filter((part) => part !== '').join('\n\n')
   return text === '' ? undefined : text
+}
+
+/** The agent's instructions with what the request adds, or what it gives instead. */
+export async function instructionsOf(context: RunContext): Promise<string> {
+  const { agent, options } = context
+  const { instructions: extra = '' } = options
+  if (replacesInstructions(agent, options)) return extra
+  const parts = [await ownInstructions(context)]
+  if (agent.overrides.instructions === 'append') parts.push(extra)
+  return parts.filter((part) => part !== '').join('\n\n')
 }
 
 /**
@@ -74,21 +86,33 @@ async function instructionsFor(context: RunContext, model: Model): Promise<strin
  * mentioned instead.
  */
 function acceptable(context: RunContext, model: Model, items: readonly ModelItem[]): readonly ModelItem[] {
-  const { accepts } = model
-  if (!accepts) return items
-  const isForeign = (part: { type: string }) =>
-    part.type !== 'text' && !accepts.some((kind) => kind === part.type)
-  if (!items.some((item) => item.type === 'message' && item.content.some(isForeign))) return items
+  const shown = withoutForeignParts(model, items)
+  if (shown === items) return items
   const now = new Set(context.items.filter(({ step }) => step === null).map(({ item }) => item.id))
+  for (const item of items) {
+    if (item.type !== 'message' || !now.has(item.id)) continue
+    const foreign = item.content.find((part) => isForeign(model, part))
+    if (foreign) throw inputNotAccepted(model.id, foreign.type)
+  }
+  return shown
+}
+
+/** The items with a mention instead of what the model cannot take; the same list where it takes all. */
+export function withoutForeignParts(model: Model, items: readonly ModelItem[]): readonly ModelItem[] {
+  const isAffected = (item: ModelItem) =>
+    item.type === 'message' && item.content.some((part) => isForeign(model, part))
+  if (!model.accepts || !items.some(isAffected)) return items
   return items.map((item) => {
-    if (item.type !== 'message' || !item.content.some(isForeign)) return item
-    const kind = item.content.find(isForeign)?.type ?? ''
-    if (now.has(item.id)) throw inputNotAccepted(model.id, kind)
-    const content = item.content.map((part) =>
-      isForeign(part) ? { type: 'text' as const, text: `[${part.type}: not shown to this model]` } : part,
+    if (item.type !== 'message' || !isAffected(item)) return item
+    const content = item.content.map((part): Part =>
+      isForeign(model, part) ? { type: 'text', text: `[${part.type}: not shown to this model]` } : part,
     )
     return { ...item, content }
   })
+}
+
+function isForeign({ accepts }: Model, { type }: Part): boolean {
+  return type !== 'text' && accepts !== undefined && !accepts.includes(type)
 }
 
 export function inputNotAccepted(modelId: string, kind: string): AppError {

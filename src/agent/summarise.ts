@@ -1,49 +1,51 @@
 import { createId } from '../ids.ts'
-import { textOf, type ModelItem, type NoteItem } from '../items.ts'
-import { askModel, inquiryMessage } from './ask-model.ts'
+import type { NoteItem } from '../items.ts'
+import { AppError } from '../errors.ts'
+import { traceOf } from '../logger.ts'
+import { askModel, inquiryMessage, modelsFor, RefusedInquiry } from './ask-model.ts'
 import type { RunContext } from './context.ts'
-import { buildHistory } from './history.ts'
+import type { Summarising } from './definitions.ts'
+import { buildHistory, charsPerToken, type BuiltHistory } from './history.ts'
 import { historyLimits } from './request.ts'
 import { totalsOf } from './totals.ts'
+import { transcriptOf } from './transcript.ts'
 
 const defaultInstructions = `Summarise the conversation below for somebody who must carry it on without having read it: what the user wants, what was found out and decided, names, numbers and open points. Write only the summary.`
 
-/** How much of one turn a summary is made of; a longer one is cut in its middle. In characters. */
+/** How much one summary is made of where the model's window is not known, and of the window where it is. */
+const defaultTokens = 32_000
+const windowShare = 0.6
+/** Of one turn; a longer one is cut in its middle. In characters. */
 const maxTurnChars = 20_000
+
+const failed = new WeakSet<RunContext>()
 
 /**
  * Replaces turns that no longer fit by a summary a model writes, and commits it: it holds for this run and for every one that
- * continues it. Does nothing where everything fits, or where the agent does not ask for it.
+ * continues it. Does nothing where everything fits, or where the agent does not ask for it. Where no summary can be had, the
+ * run is warned (`summary_failed`) and goes on without the turns; it does not ask again in this attempt.
  */
 export async function summarise(context: RunContext): Promise<void> {
   const { summarise: options } = context.agent.history
-  if (!options || context.parentCallId !== null) return
-  const earlier = await context.history()
-  if (earlier.items.length === 0) return
+  // What serves as a tool has no history.
+  if (!options || context.parentCallId !== null || failed.has(context)) return
+  const { items: earlier } = await context.history()
+  if (earlier.length === 0) return
   const limits = historyLimits(context)
-  const whole = buildHistory({ earlier: earlier.items, own: context.items, limits })
-  if (!whole.trimmed) return
-  // A little more than must go: the next turn should not need a summary of its own.
+  const parts = { earlier, own: context.items }
+  if (!buildHistory({ ...parts, limits }).trimmed) return
+  // More than must go: the next turn should not need a summary of its own.
   const maxTurns = Math.min(options.keepTurns, limits.maxTurns ?? Infinity)
-  const { left, summary } = buildHistory({
-    earlier: earlier.items,
-    own: context.items,
-    limits: { ...limits, maxTurns },
-  })
+  const { left, summary } = buildHistory({ ...parts, limits: { ...limits, maxTurns }, share: 0.5 })
   const last = left.at(-1)
   if (!last) return
-  const before = summary ? [`Summary of what was before:\n${summary.text}`] : []
-  const told = [...before, ...left.map(({ items }) => transcript(items))].join('\n\n')
-  const text = await askModel(context, {
-    instructions: options.instructions ?? defaultInstructions,
-    items: [inquiryMessage(told)],
-    model: options.model,
-  })
+  const text = await writeSummary(context, { options, left, summary })
+  if (text === undefined) return
   const note: NoteItem = {
     type: 'note',
     id: createId('item'),
     kind: 'summary',
-    text: text.trim(),
+    text,
     through_run_id: last.runId,
   }
   await context.log.commit({
@@ -52,27 +54,37 @@ export async function summarise(context: RunContext): Promise<void> {
   })
 }
 
-function transcript(items: readonly ModelItem[]): string {
-  const text = items
-    .map(lineOf)
-    .filter((line) => line !== '')
-    .join('\n')
-  if (text.length <= maxTurnChars) return text
-  const half = maxTurnChars / 2
-  return `${text.slice(0, half)}\n[…]\n${text.slice(-half)}`
+type Told = Pick<BuiltHistory, 'left' | 'summary'> & { options: Summarising }
+
+async function writeSummary(context: RunContext, told: Told): Promise<string | undefined> {
+  const { instructions = defaultInstructions, model } = told.options
+  const maxTokens =
+    (modelsFor(context, { model })[0]?.contextWindow ?? defaultTokens / windowShare) * windowShare
+  const items = [inquiryMessage(tell(told, maxTokens * charsPerToken))]
+  try {
+    const text = (await askModel(context, { instructions, items, model })).trim()
+    if (text !== '') return text
+    fail(context, new Error('the summary is empty'))
+  } catch (error) {
+    context.signal.throwIfAborted()
+    fail(context, error)
+  }
+  return undefined
 }
 
-function lineOf(item: ModelItem): string {
-  switch (item.type) {
-    case 'message':
-      return `${item.role}: ${textOf(item)}`
-    case 'reasoning':
-      return ''
-    case 'tool_call':
-      return `assistant calls ${item.name}: ${item.arguments}`
-    case 'tool_result':
-      return `result: ${item.output}`
-    default:
-      return item satisfies never
-  }
+/** The summary before and each turn since, as one text: where it would be too long, of each turn its beginning and end. */
+function tell({ left, summary }: Told, maxChars: number): string {
+  const before = summary ? `Summary of what was before:\n${summary.text}` : ''
+  const room = Math.floor(Math.max(0, maxChars - before.length) / left.length)
+  const turns = left.map(({ items }) => transcriptOf(items, Math.min(room, maxTurnChars)))
+  return [before, ...turns].filter((text) => text !== '').join('\n\n')
+}
+
+function fail(context: RunContext, error: unknown): void {
+  failed.add(context)
+  const code = AppError.is(error) ? error.code : error instanceof RefusedInquiry ? 'content_filter' : 'empty'
+  const cause = AppError.is(error) ? error.cause : error
+  context.logger.warn({ code, err: traceOf(cause) }, 'the conversation could not be summarised')
+  const message = 'The oldest turns of the conversation could not be summarised.'
+  context.log.defer({ events: [{ type: 'warning', code: 'summary_failed', message }] })
 }

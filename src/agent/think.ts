@@ -5,12 +5,12 @@ import type { Item, ToolCallItem } from '../items.ts'
 import { traceOf } from '../logger.ts'
 import type { Model, ModelPart, ModelReply, ModelRequest, ModelStreamOptions } from '../models/model.ts'
 import type { Usage } from '../run-state.ts'
-import { isAuthorFault, orAborted } from './author-code.ts'
+import { orAborted } from './author-code.ts'
 import type { RunContext } from './context.ts'
 import { createReplyBuilder, type ReplyBuilder } from './reply-builder.ts'
 import { filterReply } from './reply-filter.ts'
 import { prepareRequest } from './request.ts'
-import { backoffMs, mayRetry } from './retry.ts'
+import { failOver, type ModelLine } from './retry.ts'
 import { runAfterModel } from './run-hooks.ts'
 import { countUsage } from './totals.ts'
 
@@ -32,11 +32,7 @@ export type Thought =
       stepEnd: EventDraft | undefined
     }
 
-interface Attempts {
-  /** The models that may be asked, the one that is asked first. */
-  models: readonly Model[]
-  /** Tries of each. */
-  tries: Map<Model, number>
+interface Attempts extends ModelLine {
   /** The history was cut once more, to so many turns. */
   maxTurns: number | undefined
 }
@@ -47,7 +43,7 @@ interface Attempts {
  * partial items.
  */
 export async function think(context: RunContext, options: { offerTools: boolean }): Promise<Thought> {
-  const attempts: Attempts = { models: context.models, tries: new Map(), maxTurns: undefined }
+  const attempts: Attempts = { models: context.models, failures: new Map(), maxTurns: undefined }
   for (let started = false; ; started = true) {
     const model = firstOf(attempts)
     const prepared = await prepareRequest(context, {
@@ -109,18 +105,9 @@ function nextAttempt(
     attempts.maxTurns = Math.floor(turns / 2)
     return { waitMs: 0 }
   }
-  if (isAuthorFault(failure)) return undefined
   if (failure.code === 'input_not_accepted' || failure.code === 'run_context_missing') return undefined
-  const tries = (attempts.tries.get(model) ?? 0) + 1
-  const again = mayRetry(failure) && tries < context.agent.modelTries
-  attempts.tries.set(model, tries)
-  const others = attempts.models.slice(1)
-  // To the end of the line, or out of it.
-  attempts.models = again ? [...others, model] : others
-  if (attempts.models.length === 0) return undefined
-  // A model that has not been asked yet need not wait for the one that failed.
-  const fresh = !attempts.tries.has(firstOf(attempts))
-  return { waitMs: fresh ? 0 : backoffMs(failure, tries) }
+  const waitMs = failOver(attempts, { model, failure, maxTries: context.agent.modelTries })
+  return waitMs === undefined ? undefined : { waitMs }
 }
 
 async function askOnce(
