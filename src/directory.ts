@@ -69,7 +69,7 @@ export function openDirectory(options: DirectoryOptions): OpenDirectory {
 /** The agents that are served and all that they name. */
 function collectAgents(served: Iterable<Agent>): ReadonlyMap<string, Agent> {
   const known = new Map<string, Agent>()
-  const names = new Set<string>()
+  const named = new Map<string, Agent>()
   const add = (agent: Agent): void => {
     const before = known.get(agent.name)
     if (before === agent) return
@@ -77,14 +77,14 @@ function collectAgents(served: Iterable<Agent>): ReadonlyMap<string, Agent> {
     known.set(agent.name, agent)
     for (const specialist of agent.specialists) add(specialist.agent)
     for (const target of agent.handoffs) {
-      if (typeof target === 'string') names.add(target)
+      if (typeof target === 'string') named.set(target, agent)
       else add(target)
     }
     for (const tool of agent.tools) if (tool.agent) add(tool.agent)
   }
   for (const agent of served) add(agent)
-  for (const name of names) {
-    if (!known.has(name)) throw new TypeError(`an agent hands over to ${name}, which is not served`)
+  for (const [name, { name: from }] of named) {
+    if (!known.has(name)) throw new TypeError(`agent ${from} hands over to ${name}, which is not served`)
   }
   return known
 }

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { agentOptionsSchema, isAgent, isToolSource, type AgentOptions } from './agent-options.ts'
 import type { Agent, AnyTool, AsToolOptions, History, Output, Routing, Specialist } from './definitions.ts'
 import { DefinitionError, parseDefinition } from './parse-definition.ts'
+import { wordsOf } from './keywords.ts'
 import { parseWith, readSchema } from './schema.ts'
 import { tool } from './tool.ts'
 
@@ -55,7 +56,11 @@ export function agent(options: AgentOptions): Agent {
   return made
 }
 
-/** The tool by which an agent transfers its run to another. */
+export function handoffNames({ handoffs }: Agent): string[] {
+  return handoffs.map((target) => (typeof target === 'string' ? target : target.name))
+}
+
+/** The tool by which an agent transfers its run to another. Cut to what providers accept. */
 export function transferToolName(agentName: string): string {
   return `transfer_to_${agentName}`.slice(0, 64)
 }
@@ -67,11 +72,18 @@ function checkNames(made: Agent): void {
     names.add(name)
   }
   for (const { name } of made.tools) add(name, 'tools')
-  for (const target of made.handoffs) {
-    add(transferToolName(typeof target === 'string' ? target : target.name), 'tools')
+  for (const target of handoffNames(made)) {
+    if (target === made.name) throw new DefinitionError(`agent ${made.name}: it hands over to itself`)
+    add(transferToolName(target), 'tools')
   }
   names.clear()
-  for (const { agent: one } of made.specialists) add(one.name, 'specialists')
+  for (const { agent: one, keywords } of made.specialists) {
+    add(one.name, 'specialists')
+    const empty = keywords.find(({ word }) => wordsOf(word) === '')
+    if (!empty) continue
+    const which = `the keyword ${JSON.stringify(empty.word)} of ${one.name}`
+    throw new DefinitionError(`agent ${made.name}: specialists: ${which} has neither a letter nor a digit`)
+  }
   const { fallback } = made.routing
   if (fallback !== made.name && !names.has(fallback)) {
     throw new DefinitionError(`agent ${made.name}: routing.fallback: ${fallback} is none of its specialists`)
@@ -131,21 +143,33 @@ function toTool(made: Agent, options: AsToolOptions = {}): ReturnType<Agent['asT
   return Object.freeze({ ...plain, timeoutMs: null, agent: made })
 }
 
-/** Hash of what a run depends on: 16 hexadecimal digits over model, instructions, tools and limits. */
+/**
+ * Hash of what a run depends on: 16 hexadecimal digits over model, instructions, tools and limits, and over the agents it may
+ * be routed or handed to or that serve it.
+ */
 export function definitionHash(definition: Agent, modelId: string): string {
-  const { instructions, output } = definition
-  const shape = {
-    name: definition.name,
-    model: modelId,
+  const shape = { ...shapeOf(definition), model: modelId }
+  return createHash('sha256').update(JSON.stringify(shape)).digest('hex').slice(0, 16)
+}
+
+function shapeOf(definition: Agent): Record<string, unknown> {
+  const { name, instructions, maxSteps, output, specialists, handoffs } = definition
+  return {
+    name,
     instructions: typeof instructions === 'function' ? instructions.toString() : instructions,
-    maxSteps: definition.maxSteps,
-    tools: definition.tools.map(({ name, description, parameters, effect }) => ({
-      name,
-      description,
-      parameters,
-      effect,
+    maxSteps,
+    tools: definition.tools.map((one) => ({
+      name: one.name,
+      description: one.description,
+      parameters: one.parameters,
+      effect: one.effect,
+      ...(one.agent ? { agent: shapeOf(one.agent) } : {}),
     })),
     ...(output ? { output: output.schema } : {}),
+    ...(specialists.length > 0 ? { specialists: specialists.map(({ agent: one }) => shapeOf(one)) } : {}),
+    // Those that are named only may name this one again.
+    ...(handoffs.length > 0
+      ? { handoffs: handoffs.map((one) => (typeof one === 'string' ? one : shapeOf(one))) }
+      : {}),
   }
-  return createHash('sha256').update(JSON.stringify(shape)).digest('hex').slice(0, 16)
 }

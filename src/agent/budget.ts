@@ -34,17 +34,16 @@ function largestUse(context: RunContext): Use | undefined {
   return largest
 }
 
-function usesOf(context: RunContext, { budget, before }: RunContext['budgets'][number]): Use[] {
-  const { totals, clock } = context
+function usesOf({ clock }: RunContext, { budget, totals }: RunContext['budgets'][number]): Use[] {
   const now = spentNow(totals, clock)
   const { tokens, cost, seconds, toolCalls } = budget
   const uses: Use[] = []
   const add = (what: Use['what'], used: number, limit: number | undefined) => {
     if (limit !== undefined) uses.push({ what, share: limit === 0 ? Infinity : used / limit })
   }
-  add('tokens', totals.usage.total_tokens - (before?.usage.total_tokens ?? 0), tokens)
-  add('cost', (now.cost ?? 0) - (before?.spent.cost ?? 0), cost)
-  add('time', (now.worked_ms - (before?.spent.worked_ms ?? 0)) / 1000, seconds)
-  add('tool calls', now.tool_calls - (before?.spent.tool_calls ?? 0), toolCalls)
+  add('tokens', totals.usage.total_tokens, tokens)
+  add('cost', now.cost ?? 0, cost)
+  add('time', now.worked_ms / 1000, seconds)
+  add('tool calls', now.tool_calls, toolCalls)
   return uses
 }

@@ -81,18 +81,22 @@ export interface Directory {
   costOf(modelId: string, usage: Usage): number | undefined
 }
 
-/** What a run has used up so far: one object for the run's own agent and those that serve it as tools. */
+/** What a run has used up so far, or an agent that serves it as a tool. */
 export interface Totals {
   usage: Usage
   spent: Spent
   /** Clock of the attempt when `spent.worked_ms` was 0 for it: monotonic, in milliseconds. */
   readonly workingSince: number
+  /** Of whoever called the agent: what is counted here is counted there too. Null: these are the run's. */
+  readonly parent: Totals | null
 }
 
 /** Everything a run's loop works with. One per attempt; one more for each agent that serves it as a tool. */
 export interface RunContext {
   readonly runId: string
-  /** The agent at work: the one that was called, one the run was routed or handed to, or one that serves as a tool. */
+  /** The agent that was called. */
+  readonly called: Agent
+  /** The agent at work: the one that was called, or one that the run was routed or handed to. */
   agent: Agent
   /** Its models, in order of preference; the first is asked. A model that failed goes to the end. */
   models: readonly Model[]
@@ -114,16 +118,21 @@ export interface RunContext {
   /** Ledger and approvals of earlier attempts, by call id; approvals oldest first. Empty on a first attempt. */
   readonly calls: ReadonlyMap<string, CallRecord>
   readonly approvals: ReadonlyMap<string, readonly CallApproval[]>
-  /** Of this run, agents that serve it included. */
+  /** Of this run, or of this agent where it serves as a tool; agents that serve it included. */
   readonly totals: Totals
-  /** The limits that hold for it, each counted from what was used up `before`. */
-  budgets: readonly { budget: Budget; before: { usage: Usage; spent: Spent } | null }[]
+  /** The limits that hold for it, each with what counts against it. */
+  budgets: readonly { budget: Budget; totals: Totals }[]
   /** Transfers that the run may still make. */
   handoffsLeft: number
-  /** Replies of this agent's own. */
+  /** Replies so far, those of agents that serve as tools left out. */
   steps: number
-  /** Nobody has chosen yet who answers. `current`: who did in the conversation before. Null: there is nothing to choose. */
-  readonly unrouted: { current: Agent | null } | null
+  /** How many of them were made when the agent at work took over. */
+  stepsBefore: number
+  /**
+   * Nobody has chosen yet who answers. `current`: who did in the conversation before. `gone`: the name of that one, or of the
+   * one at work, where it is not served any more. Null: there is nothing to choose.
+   */
+  readonly unrouted: { current: Agent | null; gone: string | null } | null
   /** The loop, for agents that serve as tools. */
   readonly drive: (context: RunContext) => Promise<void>
   /** The call that this agent serves; null where it is the run's own. */

@@ -36,7 +36,7 @@ export async function runLoop(context: RunContext): Promise<void> {
 
 async function takeSteps(context: RunContext): Promise<void> {
   if (context.attempt > 1 && (await recover(context)) === 'over') return
-  if (context.unrouted) await route(context, context.unrouted.current)
+  if (context.unrouted) await route(context, context.unrouted)
   while (context.steps < stepLimit(context)) {
     const exhausted = context.budgets.length > 0 ? exhaustedBudget(context) : undefined
     if (exhausted !== undefined) return endAtBudget(context, exhausted)
@@ -268,6 +268,9 @@ function claimsOf(plans: readonly CallPlan[]): NonNullable<Batch['claims']> {
     }))
 }
 
-function stepLimit(context: RunContext): number {
-  return Math.min(context.options.max_steps ?? context.agent.maxSteps, context.agent.overrides.maxStepsUpTo)
+/** An agent's own limit counts from where it took over the run, a request's from the run's start. */
+function stepLimit({ agent, options, stepsBefore }: RunContext): number {
+  const { max_steps = Infinity } = options
+  const own = max_steps === Infinity ? agent.maxSteps : max_steps
+  return Math.min(stepsBefore + Math.min(own, agent.overrides.maxStepsUpTo), max_steps)
 }

@@ -1,43 +1,69 @@
+import { AppError } from '../errors.ts'
 import type { EventDraft } from '../events.ts'
 import { textOf } from '../items.ts'
+import { traceOf } from '../logger.ts'
+import type { Model } from '../models/model.ts'
 import { askModel, inquiryMessage } from './ask-model.ts'
-import { callAuthor } from './author-code.ts'
-import type { RunContext } from './context.ts'
-import type { Agent, Specialist } from './definitions.ts'
+import { callAuthor, isAuthorFault } from './author-code.ts'
+import type { Directory, RunContext } from './context.ts'
+import type { Agent } from './definitions.ts'
 import { instructionsContext } from './instructions.ts'
+import { byKeywords } from './keywords.ts'
 import { limitsOf, totalsOf } from './totals.ts'
+
+/** How much a routing model reads of what was said before: so many messages, each up to so many characters. */
+const maxSaid = 6
+const maxSaidChars = 1_000
 
 /**
  * Chooses who answers, before the first step of a run whose agent has specialists, and commits the choice: it stays for the
- * run, and for the conversation until it is routed again. `current`: who answered in the conversation before.
+ * run, and for the conversation until it is routed again.
  */
-export async function route(context: RunContext, current: Agent | null): Promise<void> {
+export async function route(
+  context: RunContext,
+  { current, gone }: NonNullable<RunContext['unrouted']>,
+): Promise<void> {
   const router = context.agent
-  if (router.specialists.length === 0) {
-    if (current && current !== router) await switchAgent(context, { to: current, why: 'conversation' })
-    return
+  if (gone !== null) warn(context, 'agent_changed', `The agent ${gone} is not served any more.`)
+  if (router.specialists.length > 0) {
+    await switchAgent(context, await choose(context, { router, current }))
+  } else if (current) {
+    await switchAgent(context, { to: current, why: 'conversation' })
+  } else if (gone !== null) {
+    await switchAgent(context, { to: router, why: 'fallback' })
   }
-  const choice = await choose(context, { router, current })
-  await switchAgent(context, choice)
 }
 
-/** The run goes on under another agent, with its models. Durable when it resolves. */
-async function switchAgent(context: RunContext, { to, why }: { to: Agent; why: string }): Promise<void> {
+/** The run goes on under another agent. Durable when it resolves. */
+async function switchAgent(context: RunContext, { to, why }: Choice): Promise<void> {
   const from = context.agent
-  const models = context.directory.modelsOf(to, undefined)
   const event: EventDraft = { type: 'agent.switch', from: from.name, to: to.name, why }
   const events = to === from ? [] : [event]
   // Also where the agent itself was chosen: another attempt must not choose again. With what the choice used up.
   await context.log.commit({ agent: to.name, events, ...totalsOf(context) })
-  if (to === from) return
-  switchTo(context, { agent: to, models })
+  if (to !== from) switchTo(context, to)
 }
 
-/** From now on that agent works, within its own limits too. */
-export function switchTo(context: RunContext, { agent, models }: Pick<RunContext, 'agent' | 'models'>): void {
+/** From now on that agent works: as itself, and within the limits of the one that was called and its own. */
+export function switchTo(context: RunContext, agent: Agent): void {
+  const { called, directory, options, totals } = context
   context.agent = agent
-  context.models = models
-  context.budgets = [...context.budgets, ...limitsOf(agent)]
+  context.models = modelsAtWork(directory, { agent, options })
+  context.budgets = limitsOf([called, agent], totals)
+  context.stepsBefore = context.steps
+}
+
+/** The models of an agent; a request's own where that agent lets requests choose. */
+export function modelsAtWork(
+  directory: Directory,
+  { agent, options }: Pick<RunContext, 'agent' | 'options'>,
+): readonly Model[] {
+  return directory.modelsOf(agent, agent.overrides.model ? options.model : undefined)
+}
+
+interface Asked {
+  router: Agent
+  current: Agent | null
 }
 
 interface Choice {
@@ -45,90 +71,70 @@ interface Choice {
   why: string
 }
 
-async function choose(
-  context: RunContext,
-  { router, current }: { router: Agent; current: Agent | null },
-): Promise<Choice> {
+async function choose(context: RunContext, { router, current }: Asked): Promise<Choice> {
   const { by, fallback } = router.routing
-  const input = newestInput(context)
-  const name = await chooseName(context, { router, current, input })
-  const chosen = name === undefined ? undefined : memberNamed(router, name)
+  const name = (await chooseName(context, { router, current })) ?? undefined
+  const chosen = choicesOf({ router, current }).find((agent) => agent.name === name)
   if (chosen) return { to: chosen, why: typeof by === 'function' ? 'function' : by }
   if (name !== undefined) {
     const message = `The router chose ${JSON.stringify(name.slice(0, 100))}, which is none of the specialists.`
-    context.log.defer({ events: [{ type: 'warning', code: 'route_unknown', message }] })
+    warn(context, 'route_unknown', message)
   }
   if (current) return { to: current, why: 'conversation' }
-  return { to: memberNamed(router, fallback) ?? router, why: 'fallback' }
+  return { to: membersOf(router).find((agent) => agent.name === fallback) ?? router, why: 'fallback' }
 }
 
 function chooseName(
   context: RunContext,
-  input: { router: Agent; current: Agent | null; input: string },
+  { router, current }: Asked,
 ): Promise<string | undefined> | string | undefined {
-  const { router, current } = input
   const { by } = router.routing
-  if (by === 'keywords') return byKeywords(router.specialists, input.input)
-  if (by === 'model') return byModel(context, input)
+  if (by === 'model') return byModel(context, { router, current })
+  const input = newestInput(context)
+  if (by === 'keywords') return byKeywords(router.specialists, input)
   const { signal } = context
   return callAuthor(signal, () =>
-    by(input.input, { ...instructionsContext(context), current: current?.name ?? null, signal }),
+    by(input, { ...instructionsContext(context), current: current?.name ?? null, signal }),
   )
 }
 
-/**
- * The specialist with the greatest weight of words that stand in the text; the first of equals. Whole words, in any case:
- * "capital" does not speak for "api".
- */
-export function byKeywords(specialists: readonly Specialist[], text: string): string | undefined {
-  const said = ` ${wordsOf(text)} `
-  let best: string | undefined
-  let most = 0
-  for (const { agent, keywords } of specialists) {
-    let weight = 0
-    for (const keyword of keywords) if (said.includes(` ${wordsOf(keyword.word)} `)) weight += keyword.weight
-    if (weight > most) {
-      most = weight
-      best = agent.name
-    }
-  }
-  return best
-}
-
-/** The words of a text with one space between them, in one case. A letter, a digit, `_`, `+` and `#` make words: "C++". */
-function wordsOf(text: string): string {
-  return (
-    text
-      .normalize('NFKC')
-      .toLowerCase()
-      .match(/[\p{L}\p{M}\p{N}_+#]+/gu) ?? []
-  ).join(' ')
-}
-
-async function byModel(
-  context: RunContext,
-  { router, current, input }: { router: Agent; current: Agent | null; input: string },
-): Promise<string | undefined> {
-  const members = membersOf(router)
-  const names = members.map(({ name }) => name)
-  const list = members.map(({ name, description }) => `- ${name}${description ? `: ${description}` : ''}`)
+async function byModel(context: RunContext, { router, current }: Asked): Promise<string | undefined> {
+  const choices = choicesOf({ router, current })
+  const names = choices.map(({ name }) => name)
+  const list = choices.map(({ name, description }) => `- ${name}${description ? `: ${description}` : ''}`)
   const now = current
     ? `\n\nUp to now ${current.name} answered; stay with it unless another fits better.`
     : ''
-  const instructions = `Choose who should answer the user's message. Do not answer it.\n\n${list.join('\n')}${now}\n\nReply with JSON: {"agent": "<one of the names>"}`
+  const instructions = `Choose who should answer the user's newest message. Do not answer it.\n\n${list.join('\n')}${now}\n\nReply with JSON: {"agent": "<one of the names>"}`
   const outputSchema = {
     type: 'object',
     properties: { agent: { type: 'string', enum: names } },
     required: ['agent'],
     additionalProperties: false,
   }
-  const reply = await askModel(context, {
-    instructions,
-    items: [inquiryMessage(input)],
-    outputSchema,
-    model: router.routing.model,
-  })
-  return readChoice(reply, names)
+  try {
+    const items = [inquiryMessage(await conversationText(context))]
+    const { model } = router.routing
+    return readChoice(await askModel(context, { instructions, items, outputSchema, model }), names)
+  } catch (error) {
+    // Somebody can answer without it: only a hook's refusal and the end of the run are more than a warning.
+    if (context.signal.aborted || !AppError.is(error) || isAuthorFault(error)) throw error
+    const { code, cause } = error
+    context.logger.warn({ code, err: traceOf(cause) }, 'the routing model failed')
+    warn(context, 'route_failed', `Who should answer could not be chosen (${code}).`)
+    return undefined
+  }
+}
+
+/** What the choice is about: the newest message, behind the last ones before it where there are any. */
+async function conversationText(context: RunContext): Promise<string> {
+  const newest = newestInput(context)
+  const { items: earlier } = await context.history()
+  const said = [...earlier, ...context.items]
+    .flatMap(({ item }) => (item.type === 'message' && item.role !== 'system' ? [item] : []))
+    .slice(-maxSaid - 1, -1)
+    .map((message) => `${message.role}: ${textOf(message).slice(0, maxSaidChars)}`)
+  return said.length === 0 ? newest : `Said before:\n${said.join('\n')}\n\nNewest message:\n${newest}`
 }
 
 /** The name in the reply: as asked for, or as models put it that were not held to it. */
@@ -138,17 +144,23 @@ function readChoice(reply: string, names: readonly string[]): string | undefined
   return names.find((name) => name.toLowerCase() === said.toLowerCase()) ?? said
 }
 
+/** Who may be chosen: also the one who answers now, whoever that is. */
+function choicesOf({ router, current }: Asked): Agent[] {
+  const members = membersOf(router)
+  return current && !members.includes(current) ? [...members, current] : members
+}
+
 function membersOf(router: Agent): Agent[] {
   const members = router.specialists.map(({ agent }) => agent)
   return router.routing.fallback === router.name ? [...members, router] : members
-}
-
-function memberNamed(router: Agent, name: string): Agent | undefined {
-  return membersOf(router).find((agent) => agent.name === name)
 }
 
 /** What the caller said last. */
 function newestInput(context: RunContext): string {
   const message = context.items.findLast(({ item }) => item.type === 'message' && item.role === 'user')?.item
   return message?.type === 'message' ? textOf(message) : ''
+}
+
+function warn(context: RunContext, code: string, message: string): void {
+  context.log.defer({ events: [{ type: 'warning', code, message }] })
 }

@@ -8,7 +8,7 @@ import type { Batch, Completion, NewItem, RunContext, StepLog, Suspension } from
 import { Interruption } from './context.ts'
 import type { Agent } from './definitions.ts'
 import { cutText, type ToolOutcome } from './execute-tool.ts'
-import { limitsOf, spentNow } from './totals.ts'
+import { createServedTotals, limitsOf } from './totals.ts'
 
 type Plan = Extract<CallPlan, { kind: 'run' }>
 
@@ -45,26 +45,25 @@ function openServed(context: RunContext, { plan, agent }: { plan: Plan; agent: A
   const items: PlacedItem[] = [taskItem(context, plan), ...(context.served.get(callId) ?? [])]
   const { log, end } = openLog(context, { callId, items })
   const { run_context } = context.options
+  const totals = createServedTotals(context.totals, context.clock)
   const served: RunContext = {
     ...context,
+    called: agent,
     agent,
     models: context.directory.modelsOf(agent, undefined),
     options: run_context === undefined ? {} : { run_context },
     history: () => Promise.resolve({ items: [], complete: true }),
     items,
-    budgets: [...context.budgets, ...ownLimits(context, agent)],
+    totals,
+    budgets: [...context.budgets, ...limitsOf([agent], totals)],
     steps: stepsOf(items),
+    stepsBefore: 0,
     unrouted: null,
     parentCallId: callId,
     log,
     logger: context.logger.child({ agent: agent.name, call_id: callId }),
   }
   return { context: served, end }
-}
-
-/** Its own limits count from its start in this attempt: what it used before is in the run's totals only. */
-function ownLimits({ totals, clock }: RunContext, agent: Agent): RunContext['budgets'] {
-  return limitsOf(agent, { usage: totals.usage, spent: spentNow(totals, clock) })
 }
 
 /** What it is asked to do. Not stored: it is the call's arguments. */

@@ -1,17 +1,20 @@
 import type { PlacedItem } from '../items.ts'
 import type { ModelTool } from '../models/model.ts'
-import { transferToolName } from './agent.ts'
+import { handoffNames, transferToolName } from './agent.ts'
 import type { RunContext } from './context.ts'
 import type { Agent, AnyTool } from './definitions.ts'
 
-/** The agent's own tools and those of its sources, by name. Its own come first where two have one name. */
+/** The agent's own tools and those of its sources, by name. Its own, and its transfers, stand where two have one name. */
 export async function toolsOf(context: RunContext): Promise<ReadonlyMap<string, AnyTool>> {
   const { agent, directory, signal } = context
   const own = ownTools(agent)
   if (agent.toolSources.length === 0) return own
   const found = await directory.foundTools(agent, signal)
   const tools = new Map(own)
-  for (const tool of found.tools) if (!tools.has(tool.name)) tools.set(tool.name, tool)
+  const taken = new Set(handoffNames(agent).map(transferToolName))
+  for (const tool of found.tools) {
+    if (!tools.has(tool.name) && !taken.has(tool.name)) tools.set(tool.name, tool)
+  }
   for (const name of found.missing) warnMissing(context, name)
   return tools
 }
@@ -38,13 +41,14 @@ export function targetsOf(context: RunContext): Agent[] {
   })
 }
 
-/** Whether an item is the result of a transfer that was made. */
-export function isTransfer(items: readonly PlacedItem[], { item }: PlacedItem): boolean {
-  if (item.type !== 'tool_result' || item.error || !item.output.startsWith(transferOutput)) return false
-  return items.some(
-    ({ item: one }) =>
-      one.type === 'tool_call' && one.call_id === item.call_id && one.name.startsWith(transferToolName('')),
-  )
+/** The results of the transfers that were made, oldest first. */
+export function transfersIn(items: readonly PlacedItem[]): PlacedItem[] {
+  const calls = new Set<string>()
+  return items.filter(({ item }) => {
+    if (item.type === 'tool_call' && item.name.startsWith(transferToolName(''))) calls.add(item.call_id)
+    if (item.type !== 'tool_result' || item.error || !calls.has(item.call_id)) return false
+    return item.output.startsWith(transferOutput)
+  })
 }
 
 /** How the result of a transfer begins. */

@@ -1,37 +1,48 @@
 import type { Clock } from '../clock.ts'
-import { addUsage, type Spent, type Usage } from '../run-state.ts'
+import { addUsage, noUsage, type Spent, type Usage } from '../run-state.ts'
 import type { Batch, RunContext, Totals } from './context.ts'
 import type { Agent } from './definitions.ts'
 
 const nothingSpent: Spent = { cost: null, tool_calls: 0, worked_ms: 0 }
 
-/** Totals that go on from what earlier attempts counted. */
+/** Totals of a run that go on from what earlier attempts counted. */
 export function createTotals(before: { usage: Usage; spent: Spent | null }, clock: Clock): Totals {
   const spent = { ...(before.spent ?? nothingSpent) }
-  return { usage: before.usage, spent, workingSince: clock.monotonic() - spent.worked_ms }
+  return { usage: before.usage, spent, workingSince: clock.monotonic() - spent.worked_ms, parent: null }
 }
 
-/** The limits of an agent, counted from `before`: the run's start, or when the agent was called. Empty where it has none. */
-export function limitsOf(
-  { budget }: Agent,
-  before: RunContext['budgets'][number]['before'] = null,
-): RunContext['budgets'] {
-  return Object.keys(budget).length === 0 ? [] : [{ budget, before }]
+/** Totals of an agent that serves as a tool, from its start in this attempt: what it used before is the run's only. */
+export function createServedTotals(parent: Totals, clock: Clock): Totals {
+  return { usage: noUsage, spent: { ...nothingSpent }, workingSince: clock.monotonic(), parent }
+}
+
+/** The limits of agents, each agent's once. Empty where they have none. */
+export function limitsOf(agents: readonly Agent[], totals: Totals): RunContext['budgets'] {
+  const limited = [...new Set(agents)].filter(({ budget }) => Object.keys(budget).length > 0)
+  return limited.map(({ budget }) => ({ budget, totals }))
 }
 
 /** Adds what a model call used. Returns its cost, where the model has a price. */
 export function countUsage(context: RunContext, modelId: string, usage: Usage | null): number | undefined {
   if (!usage) return undefined
-  const { totals } = context
-  totals.usage = addUsage(totals.usage, usage)
   const cost = context.directory.costOf(modelId, usage)
-  if (cost !== undefined) totals.spent.cost = (totals.spent.cost ?? 0) + cost
+  for (let totals: Totals | null = context.totals; totals; totals = totals.parent) {
+    totals.usage = addUsage(totals.usage, usage)
+    if (cost !== undefined) totals.spent.cost = (totals.spent.cost ?? 0) + cost
+  }
   return cost
 }
 
-/** The totals as a commit takes them. What is spent is written only where somebody counts. */
+/** Adds a tool call that is about to run. */
+export function countToolCall(context: RunContext): void {
+  for (let totals: Totals | null = context.totals; totals; totals = totals.parent) totals.spent.tool_calls++
+}
+
+/** The run's totals as a commit takes them. What is spent is written only where somebody counts. */
 export function totalsOf(context: RunContext): Pick<Batch, 'usage' | 'spent'> {
-  const { totals, budgets, clock } = context
+  const { budgets, clock } = context
+  let { totals } = context
+  while (totals.parent) totals = totals.parent
   if (totals.spent.cost === null && budgets.length === 0) return { usage: totals.usage }
   return { usage: totals.usage, spent: spentNow(totals, clock) }
 }

@@ -1,11 +1,12 @@
 import { z } from 'zod'
 import type { Directory } from '../agent/context.ts'
-import type { Agent, AnyTool } from '../agent/definitions.ts'
+import type { Agent } from '../agent/definitions.ts'
 import { parseWith } from '../agent/schema.ts'
 import { toIsoDate, type Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { ApprovalRequest } from '../events.ts'
 import type { Principal } from '../identity/principal.ts'
+import type { PlacedItem } from '../items.ts'
 import type { ApprovalRecord, RunRecord, Store } from '../store/store.ts'
 import type { Approvals } from './runs.ts'
 
@@ -88,26 +89,31 @@ function checkAnswer({ question }: ApprovalRecord, answer: unknown): void {
 
 /** Edited arguments must fit the tool now: a person can mend them, the model could not. */
 async function checkArguments(
-  options: ApprovalServiceOptions,
+  { store, directory }: ApprovalServiceOptions,
   input: { approval: ApprovalRecord; principal: Principal; edited: unknown },
 ): Promise<void> {
-  const run = await options.store.runs.find(input.principal, input.approval.run_id)
-  const agent = run && options.directory.agentNamed(run.active_agent ?? run.agent)
-  const tool = agent && toolNamed(agent, input.approval.tool)
+  const { approval, principal, edited } = input
+  const run = await store.runs.find(principal, approval.run_id)
+  const agent = run && directory.agentNamed(run.active_agent ?? run.agent)
+  if (!agent) return
+  const items = await store.items.ofRun(run.id)
+  const caller = callerOf(approval.call_id, { agent, items })
   // A tool that is gone is told to the model when the run goes on.
-  const parsed = tool?.parse(input.edited)
+  const parsed = caller?.tools.find((tool) => tool.name === approval.tool)?.parse(edited)
   if (parsed && !parsed.ok) refuse('arguments', parsed.message)
 }
 
-/** A tool of the agent, or of one that serves it as a tool. */
-function toolNamed(agent: Agent, name: string): AnyTool | undefined {
-  const own = agent.tools.find((tool) => tool.name === name)
-  if (own) return own
-  for (const tool of agent.tools) {
-    const found = tool.agent && toolNamed(tool.agent, name)
-    if (found) return found
-  }
-  return undefined
+/** Who made a call: the agent at work, or one that serves it as a tool, or serves that one. */
+function callerOf(
+  callId: string,
+  { agent, items }: { agent: Agent; items: readonly PlacedItem[] },
+): Agent | undefined {
+  const placed = items.find(({ item }) => item.type === 'tool_call' && item.call_id === callId)
+  if (!placed || placed.parent_call_id === null) return agent
+  const parentId = placed.parent_call_id
+  const parent = items.find(({ item }) => item.type === 'tool_call' && item.call_id === parentId)?.item
+  const name = parent?.type === 'tool_call' ? parent.name : undefined
+  return callerOf(parentId, { agent, items })?.tools.find((tool) => tool.name === name)?.agent
 }
 
 function refuse(field: string, message: string): never {

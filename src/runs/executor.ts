@@ -1,22 +1,16 @@
 import type { Agent } from '../agent/definitions.ts'
-import type { CallApproval, CallRecord, Directory, RunContext } from '../agent/context.ts'
+import type { Directory, RunContext } from '../agent/context.ts'
 import { Interruption, type InterruptionReason } from '../agent/context.ts'
-import { maxHistoryRuns } from '../agent/history.ts'
 import { runLoop } from '../agent/loop.ts'
-import { isTransfer } from '../agent/toolbox.ts'
-import { createTotals, limitsOf } from '../agent/totals.ts'
+import { createTotals } from '../agent/totals.ts'
 import type { Clock } from '../clock.ts'
-import { AppError } from '../errors.ts'
-import { ownerOf } from '../identity/principal.ts'
 import type { Item, PlacedItem } from '../items.ts'
 import type { TailWriter, Tails } from '../live/tail.ts'
 import type { Logger } from '../logger.ts'
 import type { ClaimedRun, Definitions, RunRecord, Store } from '../store/store.ts'
 import { endBare, endInterrupted, type Ending } from './endings.ts'
 import { LogWriter } from './log-writer.ts'
-
-/** After so many rescues without a commit between them a run is given up. */
-export const maxCrashes = 5
+import { openContext, type Opening } from './open-context.ts'
 
 export interface ExecutorOptions {
   store: Store
@@ -195,110 +189,4 @@ function openLog(
     items: input.items,
     holdsLease: () => options.holdsLease(epoch),
   })
-}
-
-interface Opening {
-  claimed: ClaimedRun
-  items: PlacedItem[]
-  served: RunContext['served']
-  log: LogWriter
-  logger: Logger
-  signal: AbortSignal
-  ending: Ending
-}
-
-async function openContext(options: ExecutorOptions, input: Opening): Promise<RunContext> {
-  const { store, clock, agents, directory } = options
-  const { claimed, items, served, log, logger, signal, ending } = input
-  const { run } = claimed
-  if (run.cancel) throw new Interruption('cancelled')
-  if (run.crash_count >= maxCrashes) throw new AppError('crash_loop')
-  const called = agents.get(run.agent)
-  if (!called) throw new AppError('agent_gone')
-  const active = run.active_agent === null ? undefined : directory.agentNamed(run.active_agent)
-  const agent = active ?? called
-  const override = agent === called ? run.options.model : undefined
-  const past = run.attempt > 1 ? await readPast(store, run) : firstAttempt
-  let history: ReturnType<RunContext['history']> | undefined
-  return {
-    runId: run.id,
-    agent,
-    models: directory.modelsOf(agent, override),
-    directory,
-    options: run.options,
-    principal: ownerOf(run),
-    conversationId: run.conversation_id,
-    attempt: run.attempt,
-    rescued: claimed.rescued,
-    agentChanged: isChanged(options, { run, past, active }),
-    history: () => (history ??= readHistory(store, { run, agent })),
-    items,
-    served,
-    calls: past.calls,
-    approvals: past.approvals,
-    totals: ending.totals,
-    budgets: agent === called ? limitsOf(called) : [...limitsOf(called), ...limitsOf(agent)],
-    handoffsLeft: called.maxHandoffs - items.filter((one) => isTransfer(items, one)).length,
-    steps: run.steps,
-    parentCallId: null,
-    unrouted: run.active_agent === null ? await readRoute(options, { run, called }) : null,
-    drive: runLoop,
-    log,
-    signal,
-    clock,
-    logger,
-  }
-}
-
-function isChanged(
-  options: ExecutorOptions,
-  { run, past, active }: { run: RunRecord; past: Past; active: Agent | undefined },
-): boolean {
-  if (run.active_agent !== null && !active) return true
-  return past.definition !== null && past.definition !== options.definitions()[run.agent]?.definition
-}
-
-/** Who answered in the conversation before. Null: there is nothing to choose. */
-async function readRoute(
-  { store, directory }: ExecutorOptions,
-  { run, called }: { run: RunRecord; called: Agent },
-): Promise<RunContext['unrouted']> {
-  if (called.specialists.length === 0 && called.handoffs.length === 0) return null
-  const before = run.parent_run_id === null ? undefined : await store.runs.load(run.parent_run_id)
-  const name = before?.agent === run.agent ? before.active_agent : null
-  return { current: (name === null ? undefined : directory.agentNamed(name)) ?? null }
-}
-
-async function readHistory(
-  store: Store,
-  { run, agent }: { run: RunRecord; agent: Agent },
-): ReturnType<RunContext['history']> {
-  if (run.parent_run_id === null) return { items: [], complete: true }
-  // One more than is sent, so that leaving something out is noticed. A summary may stand further back.
-  const { maxTurns = maxHistoryRuns, summarise } = agent.history
-  const max_runs = Math.min((summarise ? maxHistoryRuns : maxTurns) + 1, maxHistoryRuns)
-  return store.items.history({ run_id: run.id, max_runs })
-}
-
-interface Past {
-  definition: string | null
-  calls: Map<string, CallRecord>
-  approvals: Map<string, CallApproval[]>
-}
-
-const firstAttempt: Past = { definition: null, calls: new Map(), approvals: new Map() }
-
-/** What earlier attempts left: the ledger, the decisions, the definition the run began with. */
-async function readPast(store: Store, run: RunRecord): Promise<Past> {
-  const [ledger, approvals, log] = await Promise.all([
-    store.ledger.ofRun(run.id),
-    store.approvals.ofRun(run.id),
-    store.log.read({ run_id: run.id, after: 0, max_batches: 1 }),
-  ])
-  const first = log.events[0]
-  return {
-    definition: first?.type === 'run.start' ? first.definition : null,
-    calls: new Map(ledger.map((record) => [record.call_id, record])),
-    approvals: Map.groupBy(approvals, ({ call_id }) => call_id),
-  }
 }

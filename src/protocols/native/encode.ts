@@ -1,3 +1,4 @@
+import { handoffNames } from '../../agent/agent.ts'
 import type { Agent } from '../../agent/definitions.ts'
 import { toIsoDate } from '../../clock.ts'
 import { errorCodes, type AppError } from '../../errors.ts'
@@ -125,6 +126,8 @@ export function encodeAgent(agent: Agent, model: string) {
       effect,
       parameters,
     })),
+    specialists: agent.specialists.map(({ agent: { name, description } }) => ({ name, description })),
+    handoffs: handoffNames(agent),
   }
 }
 
