@@ -12,7 +12,9 @@ export type FixtureMessage =
 
 /** What the test tells the fixture. */
 export type TestMessage =
-  { kind: 'release'; name: string } | { kind: 'decide'; approvalId: string; decision: 'approve' | 'reject' }
+  { kind: 'release'; name: string } | ({ kind: 'decide'; approvalId: string } & Decision)
+
+export type Decision = { decision: 'approve' | 'reject' } | { decision: 'answer'; answer: unknown }
 
 /** One execution of a tool, as it stands in `calls.jsonl`. */
 export interface CallLine {

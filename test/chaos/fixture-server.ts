@@ -11,8 +11,8 @@ const server = await serve({ agents: app.agents })
 
 process.on('message', (message: TestMessage) => {
   if (message.kind !== 'decide') return
-  const { approvalId, decision } = message
-  server.approvals.decide(anonymous, approvalId, { decision }).then(
+  const { kind: _kind, approvalId, ...decision } = message
+  server.approvals.decide(anonymous, approvalId, decision).then(
     () => tell({ kind: 'decided', approvalId, error: null }),
     (error: unknown) => tell({ kind: 'decided', approvalId, error: AppError.from(error).code }),
   )

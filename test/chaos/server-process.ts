@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Item } from '../../src/items.ts'
-import type { CallLine, FixtureMessage, TestMessage } from './fixture-link.ts'
+import type { CallLine, Decision, FixtureMessage, TestMessage } from './fixture-link.ts'
 
 export interface ServerProcessOptions {
   /** Folder of the database and of the fixture's files. Outlives the process. */
@@ -29,7 +29,7 @@ export interface ServerProcess {
   /** What the puppet's model was asked, in order. */
   readonly requests: readonly (readonly Item[])[]
   /** Resolves with the error's code, or null. Rejects when the process ends before it has answered. */
-  decide(approvalId: string, decision: 'approve' | 'reject'): Promise<string | null>
+  decide(approvalId: string, decision: 'approve' | 'reject' | Decision): Promise<string | null>
   /** Resolves when the process is gone. */
   kill(signal?: NodeJS.Signals): Promise<void>
 }
@@ -125,11 +125,15 @@ function createLink(child: ChildProcess, exited: ServerProcess['exited']) {
     requests,
     held: (name: string) => Promise.race([place(name).reached, failWhenGone(`it came to ${name}`)]),
     release: (name: string) => send({ kind: 'release', name }),
-    decide(approvalId: string, decision: 'approve' | 'reject') {
+    decide(approvalId: string, decision: 'approve' | 'reject' | Decision) {
       const answer = new Promise<string | null>((resolve) => {
         decisions.set(approvalId, [...(decisions.get(approvalId) ?? []), resolve])
       })
-      send({ kind: 'decide', approvalId, decision })
+      send({
+        kind: 'decide',
+        approvalId,
+        ...(typeof decision === 'string' ? { decision } : decision),
+      })
       return Promise.race([answer, failWhenGone('it had decided')])
     },
   }
