@@ -102,7 +102,8 @@ function planForeign(context: RunContext, placed: PlacedCall, tools: ReadonlyMap
 function reasonOf(call: ToolCallItem): string {
   const parsed = parseArguments(call.arguments)
   const told = typeof parsed === 'object' && parsed !== null && 'reason' in parsed ? parsed.reason : undefined
-  return typeof told === 'string' ? told.slice(0, 500) : ''
+  // Never half a character.
+  return typeof told === 'string' ? told.slice(0, 500).replace(/[\uD800-\uDBFF]$/, '') : ''
 }
 
 function refuseDecided(placed: PlacedCall, approval: CallApproval): CallPlan {

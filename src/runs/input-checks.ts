@@ -1,5 +1,6 @@
+import { handoffNames, transferToolName } from '../agent/agent.ts'
 import type { Agent } from '../agent/definitions.ts'
-import { assertValues } from '../agent/instructions.ts'
+import { assertValues, replacesInstructions } from '../agent/instructions.ts'
 import { toOutput } from '../agent/output.ts'
 import { inputNotAccepted } from '../agent/request.ts'
 import { AppError, type ErrorCode } from '../errors.ts'
@@ -25,7 +26,8 @@ export function checkRequest(
   if (options.output_schema) checkOutputSchema(options.output_schema)
   // An agent that routes does not see the input itself: whoever answers is asked then.
   const isRouter = agent.specialists.length > 0
-  if (!isRouter) assertValues(agent.instructions, options.run_context ?? {})
+  if (!isRouter && !replacesInstructions(agent, options))
+    assertValues(agent.instructions, options.run_context ?? {})
   checkParts(input.input, { model: isRouter ? undefined : model, maxFileBytes })
 }
 
@@ -41,7 +43,8 @@ function checkOverrides(agent: Agent, options: RunOptions): void {
 }
 
 function checkCallerTools(agent: Agent, tools: NonNullable<RunOptions['tools']>): void {
-  const own = new Set(agent.tools.map(({ name }) => name))
+  const transfers = handoffNames(agent).map(transferToolName)
+  const own = new Set([...agent.tools.map(({ name }) => name), ...transfers])
   const callers = new Set<string>()
   for (const [index, { name }] of tools.entries()) {
     const taken = own.has(name) ? 'is a tool of the agent itself' : 'is there twice'
