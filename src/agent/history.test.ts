@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import type { ModelItem, PlacedItem } from '../items.ts'
+import type { Item, ModelItem, NoteItem, PlacedItem } from '../items.ts'
 import { buildHistory, estimateTokens, type HistoryLimits } from './history.ts'
 
-type Short = ModelItem | [void_: 'void', item: ModelItem]
+type Short = Item | [void_: 'void', item: Item]
 
 /** Items of a run, by step; step null are input. */
 function run(runId: string, steps: [step: number | null, ...items: Short[]][]): PlacedItem[] {
@@ -184,6 +184,85 @@ describe('trimming', () => {
       [1, said('long'.repeat(100))],
     ])
     expect(build(own, calls, { maxTokens: 60 }).ids).toEqual(['now'])
+  })
+})
+
+describe('notes', () => {
+  const note = (kind: NoteItem['kind'], text: string, through?: string): NoteItem => {
+    const note: NoteItem = { type: 'note', id: text, kind, text }
+    return through === undefined ? note : { ...note, through_run_id: through }
+  }
+  const now = run('r', [[null, user('now')]])
+  const turn = (n: number, ...more: Short[]) =>
+    run(String(n), [
+      [null, user(`q${n}`)],
+      [0, said(`a${n}`), ...more],
+    ])
+
+  test('of this run reach the model as messages, of its plans only the newest', () => {
+    const own = run('r', [
+      [null, user('hi')],
+      [0, note('plan', 'old plan'), call('a'), result('a')],
+      [1, note('plan', 'new plan'), note('reminder', 'hurry'), said('{')],
+      [1, note('correction', 'no JSON')],
+    ])
+    const built = build(own)
+    expect(built.ids).toEqual(['hi', 'call a', 'result a', 'new plan', 'hurry', '{', 'no JSON'])
+    expect(built.items[3]).toMatchObject({ type: 'message', role: 'user' })
+    expect(built.items.filter(({ type }) => type === 'message')).toHaveLength(5)
+  })
+
+  test('of earlier runs are not sent, nor are answers that were corrected', () => {
+    const earlier = run('1', [
+      [null, user('q')],
+      [0, note('plan', 'plan'), call('a'), result('a')],
+      [1, said('wrong'), note('correction', 'no')],
+      [2, note('reminder', 'hurry'), said('right')],
+    ])
+    expect(build(now, earlier).ids).toEqual(['q', 'call a', 'result a', 'right', 'now'])
+  })
+
+  test('a summary stands for its runs, before all that came later', () => {
+    const earlier = [turn(1), turn(2), turn(3, note('summary', 'sum', '1')), turn(4)].flat()
+    const built = build(now, earlier)
+    expect(built.ids).toEqual(['sum', 'q2', 'a2', 'q3', 'a3', 'q4', 'a4', 'now'])
+    expect(built).toMatchObject({ turns: 3, trimmed: false, summary: { text: 'sum' } })
+  })
+
+  test('the newest summary counts, one of this run most of all', () => {
+    const earlier = [
+      turn(1),
+      turn(2, note('summary', 'old', '1')),
+      turn(3, note('summary', 'new', '2')),
+    ].flat()
+    expect(build(now, earlier).ids).toEqual(['new', 'q3', 'a3', 'now'])
+    const own = [...now, ...run('r', [[0, note('summary', 'newest', '3')]])]
+    expect(build(own, earlier).ids).toEqual(['newest', 'now'])
+  })
+
+  test('a summary of runs that were not read stands before those that were', () => {
+    expect(build(now, turn(4, note('summary', 'sum', '3'))).ids).toEqual(['sum', 'q4', 'a4', 'now'])
+  })
+
+  test('what is left out begins after the summary; the summary stays, and takes its room', () => {
+    const earlier = [turn(1), turn(2, note('summary', 'sum', '1')), turn(3), turn(4)].flat()
+    const built = build(now, earlier, { maxTurns: 1 })
+    expect(built.ids).toEqual(['sum', 'q4', 'a4', 'now'])
+    expect(built.left.map(({ runId }) => runId)).toEqual(['2', '3'])
+    expect(build(now, earlier, { maxTokens: 0 }).ids).toEqual(['sum', 'now'])
+  })
+
+  test('with a share of the tokens fewer turns are kept', () => {
+    const earlier = [1, 2, 3, 4, 5, 6].flatMap((n) => turn(n))
+    const kept = (limits: HistoryLimits, share: number) =>
+      buildHistory({ earlier, own: now, limits, share }).turns
+    expect(kept({ maxTurns: 5 }, 1)).toBe(5)
+    expect(kept({ maxTurns: 5 }, 0.5)).toBe(5)
+    expect(kept({}, 0.5)).toBe(6)
+    const perTurn = estimateTokens(build([], turn(1)).items)
+    const maxTokens = estimateTokens(build(now).items) + 4 * perTurn
+    expect(kept({ maxTokens }, 1)).toBe(4)
+    expect(kept({ maxTokens }, 0.5)).toBe(2)
   })
 })
 

@@ -33,7 +33,7 @@ export interface BuiltHistory {
  * The items of a provider request: earlier runs, then this one. Well-formed whatever happened before: void items and cut
  * calls are left out, every call is followed by exactly one result (a made-up one where there is none), in call order. A
  * summary stands for the runs it was made of. Over the limits whole runs are left out, oldest first; the newest summary and
- * this run's own items always stay. `share`: how much of the room for earlier runs may be taken, default 1.
+ * this run's own items always stay. `share`: how much of the tokens that are left for earlier runs may be taken, default 1.
  */
 export function buildHistory(input: {
   earlier: readonly PlacedItem[]
@@ -50,12 +50,11 @@ export function buildHistory(input: {
     items: pairCalls(pastNotes(items)),
   }))
   const opening = summary ? [toMessage(summary)] : []
-  const { limits, share = 1 } = input
-  const { maxTokens = Infinity } = limits
-  const most = Math.min(Math.floor((limits.maxTurns ?? Infinity) * share), turns.length)
+  const { share = 1 } = input
+  const { maxTokens = Infinity, maxTurns = Infinity } = input.limits
   let room = (maxTokens - estimateTokens(own) - estimateTokens(opening)) * share
   let first = turns.length
-  while (first > turns.length - most) {
+  while (first > 0 && turns.length - first < maxTurns) {
     room -= estimateTokens(turns[first - 1]?.items ?? [])
     if (room < 0) break
     first--

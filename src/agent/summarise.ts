@@ -34,8 +34,8 @@ export async function summarise(context: RunContext): Promise<void> {
   const limits = historyLimits(context)
   const parts = { earlier, own: context.items }
   if (!buildHistory({ ...parts, limits }).trimmed) return
-  // More than must go: the next turn should not need a summary of its own.
-  const maxTurns = Math.min(options.keepTurns, limits.maxTurns ?? Infinity)
+  // More than must go, about half of what is sent: the next turn should not need a summary of its own.
+  const maxTurns = Math.min(options.keepTurns, Math.floor((limits.maxTurns ?? Infinity) / 2))
   const { left, summary } = buildHistory({ ...parts, limits: { ...limits, maxTurns }, share: 0.5 })
   const last = left.at(-1)
   if (!last) return
