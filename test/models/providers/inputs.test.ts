@@ -19,6 +19,8 @@ const images = [
 ]
 
 describe.for(providers)('the same agent on $name', (provider) => {
+  const { differs } = provider
+
   test.for(images)('sees an image $what', async ({ part, media }) => {
     const { standIn, run } = await serve(provider)
     standIn.reply({ text: 'Oslo.' }, { text: 'Norway.' })
@@ -33,6 +35,21 @@ describe.for(providers)('the same agent on $name', (provider) => {
     ]
     expect(standIn.seen[0]!.content).toEqual(seen)
     expect(standIn.seen[1]!.content.slice(0, 2)).toEqual(seen)
+  })
+
+  test('sees an image by an address that does not say its type, or refuses it', async () => {
+    const { standIn, run } = await serve(provider)
+    standIn.reply({ text: 'Oslo.' })
+    const image = { type: 'image', url: 'https://example.com/oslo' }
+    const json = await run({ input: [{ type: 'message', role: 'user', content: [image] }] })
+    if (differs.takesUntypedAddresses) {
+      expect(json).toMatchObject({ status: 'completed', output: 'Oslo.' })
+      expect(standIn.seen[0]!.content).toEqual([{ from: 'user', type: 'image', media: { url: image.url } }])
+    } else {
+      expect(json).toMatchObject({ status: 'failed', error: { code: 'input_not_accepted' } })
+      expect(standIn.seen).toEqual([])
+    }
+    expect(standIn.refusals).toEqual([])
   })
 
   test('reads a file', async () => {

@@ -46,6 +46,8 @@ export interface Deviations {
    * Google's: they refuse the request, and the run says so.
    */
   continuesAnswers: boolean
+  /** Finds out itself what an image is. Google must be told, by the part or by the end of the address. */
+  takesUntypedAddresses: boolean
   /** The limit holds for what is thought as well. Anthropic's has the budget for thinking added to it. */
   limitIsExact: boolean
 }
@@ -58,6 +60,7 @@ const asChatCompletions = {
   mediumReasoning: 'medium',
   temperatureWithReasoning: true,
   continuesAnswers: true,
+  takesUntypedAddresses: true,
   limitIsExact: true,
 } as const
 
@@ -83,6 +86,7 @@ export const providers: readonly Provider[] = [
       mediumReasoning: 'medium',
       temperatureWithReasoning: true,
       continuesAnswers: true,
+      takesUntypedAddresses: true,
       limitIsExact: true,
     },
   },
@@ -114,6 +118,7 @@ export const providers: readonly Provider[] = [
       mediumReasoning: { type: 'enabled', budget_tokens: 19_200 },
       temperatureWithReasoning: false,
       continuesAnswers: false,
+      takesUntypedAddresses: true,
       limitIsExact: false,
     },
   },
@@ -131,6 +136,7 @@ export const providers: readonly Provider[] = [
       mediumReasoning: { thinkingLevel: 'medium', includeThoughts: true },
       temperatureWithReasoning: true,
       continuesAnswers: false,
+      takesUntypedAddresses: false,
       limitIsExact: true,
     },
   },
