@@ -5,12 +5,20 @@ import Database from 'better-sqlite3'
 import type { RunStatus } from '../../src/run-state.ts'
 import { readFrames, type Frame } from '../runs/frame-client.ts'
 import type { CallLine } from './fixture-link.ts'
-import { decide, pendingRequests, readItems, send, startLoad } from './load.ts'
+import { decide, pendingRequests, readItems, send, startLoad, type Asked } from './load.ts'
 import { checkCalls, checkLog, rescuesOf } from './log-checks.ts'
 import { createObservations, type Observations } from './observations.ts'
 import { pairingFault } from './pairing.ts'
 import { createRandom } from './seeded-random.ts'
 import { readLines } from './server-process.ts'
+import {
+  checkState,
+  countWork,
+  readStates,
+  servedCalls,
+  type StoredState,
+  type WorkCounts,
+} from './state-checks.ts'
 import { createSupervisor, type Generation, type LiveServer } from './supervisor.ts'
 
 export interface ChaosOptions {
@@ -32,7 +40,8 @@ export interface ChaosReport {
   failures: Record<string, number>
   toolExecutions: number
   rescues: number
-  approvals: { policy: number; outcomeUnknown: number }
+  approvals: { policy: number; outcomeUnknown: number; question: number }
+  work: WorkCounts
   /** Milliseconds to the `run.start` of a rescued run; what was rescued before `/ready` counts as 0 there. */
   recoveryMs: { fromReady: Percentiles; fromProcessStart: Percentiles }
   violations: string[]
@@ -47,7 +56,7 @@ export interface Percentiles {
 interface StoredRun {
   id: string
   status: RunStatus
-  approvals: { id: string }[]
+  approvals: Asked[]
 }
 
 /** How long everything may take to come to rest once nothing is killed any more: a guard, not a figure. */
@@ -69,11 +78,13 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     await comeToRest(server, { load, observations })
     const logs = await readLogs(server, observations)
     const seconds = (Date.now() - startedAt) / 1000
-    checkLogs(logs, { observations, dataDir })
     await checkConversations(server, observations)
     await supervisor.stop()
+    const states = readStates(dataDir)
+    checkLogs(logs, { observations, dataDir, states })
     checkDatabase(dataDir, observations)
-    return toReport({ options, observations, logs, generations: supervisor.generations, dataDir, seconds })
+    const { generations } = supervisor
+    return toReport({ options, observations, logs, states, generations, dataDir, seconds })
   } finally {
     await supervisor.stop()
     await rm(dataDir, { recursive: true, force: true })
@@ -112,7 +123,7 @@ async function settle(server: LiveServer, observations: Observations): Promise<v
     }
     const [first] = open
     if (!first) return
-    for (const { approvals } of open) for (const { id } of approvals) await decide(server, { id, random })
+    for (const { approvals } of open) for (const asked of approvals) await decide(server, { asked, random })
     if (Date.now() > until) {
       for (const { id, status } of open) observations.violate(`${id} is still ${status}`)
       return
@@ -155,8 +166,11 @@ async function readLogs(server: LiveServer, observations: Observations): Promise
   return logs
 }
 
-function checkLogs(logs: Logs, input: { observations: Observations; dataDir: string }): void {
-  const { observations, dataDir } = input
+function checkLogs(
+  logs: Logs,
+  input: { observations: Observations; dataDir: string; states: ReadonlyMap<string, StoredState> },
+): void {
+  const { observations, dataDir, states } = input
   const { violate } = observations
   for (const id of observations.accepted) if (!logs.has(id)) violate(`${id} was accepted and has not ended`)
   const lines = Map.groupBy(readLines<CallLine>(dataDir, 'calls.jsonl'), ({ run }) => run)
@@ -164,15 +178,17 @@ function checkLogs(logs: Logs, input: { observations: Observations; dataDir: str
   for (const [id, frames] of logs) {
     const events = frames.map(({ event }) => event)
     for (const fault of checkLog(events)) violate(`${id}: ${fault}`)
-    for (const fault of checkCalls(events, lines.get(id) ?? [])) violate(`${id}: ${fault}`)
+    const state = states.get(id)
+    if (!state) violate(`${id} is not in the file`)
+    const served = state ? servedCalls(state) : new Map<string, string>()
+    for (const fault of checkCalls(events, { lines: lines.get(id) ?? [], served })) violate(`${id}: ${fault}`)
+    for (const fault of state ? checkState(state, events) : []) violate(`${id} (${state?.agent}): ${fault}`)
     const bytes = new Map(frames.map((frame) => [frame.seq, frame.bytes]))
     for (const [seq, seen] of observations.committed.get(id) ?? []) {
       if (bytes.get(seq) !== seen) violate(`${id}: event ${seq} was seen and is gone or changed`)
     }
   }
-  for (const { fault } of readLines<{ fault: string }>(dataDir, 'malformed.jsonl')) {
-    violate(`a provider would have refused a request: ${fault}`)
-  }
+  for (const { fault } of readLines<{ fault: string }>(dataDir, 'faults.jsonl')) violate(fault)
 }
 
 /** Nothing seen is lost, runs stand one after the other, every call has its result where the run went well; and all go on. */
@@ -204,7 +220,7 @@ async function checkConversations(server: LiveServer, observations: Observations
   }
 }
 
-/** What no client can see: the file is whole, nothing is held by runs that have ended, no claim is left open. */
+/** What no client can see: the file is whole, nothing is held by runs that have ended, nothing waits for a person. */
 function checkDatabase(dataDir: string, { violate }: Observations): void {
   const db = new Database(join(dataDir, 'parley.db'))
   try {
@@ -213,12 +229,6 @@ function checkDatabase(dataDir: string, { violate }: Observations): void {
     const count = (sql: string) => db.prepare<[], number>(sql).pluck().get() ?? 0
     const held = count('SELECT count(*) FROM conversations WHERE holder_run_id IS NOT NULL')
     if (held > 0) violate(`${held} conversations are held though every run has ended`)
-    const open = count(
-      `SELECT count(*) FROM tool_ledger JOIN runs ON runs.id = run_id
-       WHERE state = 'claimed' AND status = 'completed'
-         AND NOT EXISTS (SELECT 1 FROM approvals WHERE approvals.call_id = tool_ledger.call_id)`,
-    )
-    if (open > 0) violate(`${open} claims are open in completed runs`)
     const pending = count(`SELECT count(*) FROM approvals WHERE status = 'pending'`)
     if (pending > 0) violate(`${pending} approvals are pending though every run has ended`)
   } finally {
@@ -230,6 +240,7 @@ function toReport(input: {
   options: ChaosOptions
   observations: Observations
   logs: Logs
+  states: ReadonlyMap<string, StoredState>
   generations: readonly Generation[]
   dataDir: string
   seconds: number
@@ -263,7 +274,9 @@ function toReport(input: {
     approvals: {
       policy: asked.filter(({ reason }) => reason === 'policy').length,
       outcomeUnknown: asked.filter(({ reason }) => reason === 'outcome_unknown').length,
+      question: asked.filter(({ reason }) => reason === 'question').length,
     },
+    work: countWork(input.states.values(), events.flat()),
     recoveryMs: recoveryOf(rescues, generations),
     violations: [...observations.violations],
   }

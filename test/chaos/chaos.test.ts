@@ -8,4 +8,6 @@ test('keeps every promise through a handful of kills under load', async () => {
   expect(report.runs.accepted).toBeGreaterThan(20)
   expect(report.toolExecutions).toBeGreaterThan(10)
   expect(report.rescues).toBeGreaterThan(0)
+  const { switches, plans, servedReplies } = report.work
+  expect(Math.min(switches, plans, servedReplies)).toBeGreaterThan(0)
 }, 120_000)

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readFrames } from '../runs/frame-client.ts'
 import type { Observations, SeenItem } from './observations.ts'
+import { randomAgents } from './random-agents.ts'
 import type { Random } from './seeded-random.ts'
 import type { LiveServer, Supervisor } from './supervisor.ts'
 
@@ -22,7 +23,14 @@ interface RunAnswer {
   id: string
   status: string
   conversation_id: string | null
-  approvals: { id: string }[]
+  approvals: Asked[]
+}
+
+/** What a person is asked. */
+export interface Asked {
+  id: string
+  reason: string
+  question?: { message: string }
 }
 
 /** The server went away under a request. Not a fault: that is what happens here. */
@@ -89,8 +97,8 @@ async function startRun(options: LoadOptions, { number, server }: Turn): Promise
   const { random } = options
   const mode = random.pick(['sync', 'stream', 'background'] as const)
   const body = {
-    // What the model does is drawn from this number.
-    input: String(number),
+    // What the model does is drawn from this number, who answers perhaps from the word.
+    input: `${number} ${random.pick(['hello', 'order', 'price', 'invoice'])}`,
     session_id: random.chance(0.2)
       ? undefined
       : `session ${random.between(0, 5)} ${Math.floor(number / 300)}`,
@@ -100,7 +108,7 @@ async function startRun(options: LoadOptions, { number, server }: Turn): Promise
     stream: mode === 'stream' ? true : undefined,
   }
   const request = {
-    path: `/v1/agents/${random.pick(['talker', 'reader', 'worker', 'worker', 'clerk'])}/runs`,
+    path: `/v1/agents/${random.pick(randomAgents).name}/runs`,
     body,
     key: random.chance(0.4) ? `key-${number}` : undefined,
     cutAfter: random.chance(0.5) ? random.between(200, 6_000) : undefined,
@@ -213,13 +221,21 @@ async function cancelRun({ server }: Turn, runId: string): Promise<void> {
 async function decideApprovals({ random }: LoadOptions, server: LiveServer): Promise<void> {
   const answer = await send(server, { path: '/v1/runs?status=suspended&limit=20' })
   for (const run of answer.json.data as RunAnswer[]) {
-    for (const { id } of run.approvals) if (random.chance(0.7)) await decide(server, { id, random })
+    for (const asked of run.approvals) if (random.chance(0.7)) await decide(server, { asked, random })
   }
 }
 
-export async function decide(server: LiveServer, input: { id: string; random: Random }): Promise<void> {
-  const decision = input.random.chance(0.6) ? 'approve' : 'reject'
-  await reach(`decide ${input.id}`, () => server.process.decide(input.id, decision))
+export async function decide(
+  server: LiveServer,
+  { asked, random }: { asked: Asked; random: Random },
+): Promise<void> {
+  const { id, question } = asked
+  const answer = question && {
+    decision: 'answer' as const,
+    answer: question.message.replace('question', 'answer'),
+  }
+  const decision = random.chance(0.6) ? (answer ?? 'approve') : 'reject'
+  await reach(`decide ${id}`, () => server.process.decide(id, decision))
 }
 
 async function readConversation(options: LoadOptions, server: LiveServer): Promise<void> {

@@ -1,6 +1,7 @@
 import { attemptGap, type EventOf } from '../../src/events.ts'
 import type { Frame } from '../runs/frame-client.ts'
 import type { CallLine } from './fixture-link.ts'
+import { isRandomTool, writeTools } from './random-tools.ts'
 
 type LoggedEvent = Frame['event']
 
@@ -34,12 +35,23 @@ export function checkLog(events: readonly LoggedEvent[]): string[] {
   return faults
 }
 
-/** What must hold of the executions of a run's tools, as the tools themselves wrote them down, beside its log. */
-export function checkCalls(events: readonly LoggedEvent[], lines: readonly CallLine[]): string[] {
+/**
+ * What must hold of the executions of a run's tools, as the tools themselves wrote them down, beside its log. `served`: calls of
+ * agents that served as tools, which the log does not tell of.
+ */
+export function checkCalls(
+  events: readonly LoggedEvent[],
+  { lines, served }: { lines: readonly CallLine[]; served: ReadonlyMap<string, string> },
+): string[] {
   const attempts = toAttempts(events)
   const calls = events.filter((event): event is EventOf<'tool.call'> => event.type === 'tool.call')
-  const known = new Set(calls.map(({ call_id }) => call_id))
+  const known = new Set([...calls.map(({ call_id }) => call_id), ...served.keys()])
   const faults = lines.filter(({ call }) => !known.has(call)).map(({ call }) => `unknown call ${call} ran`)
+  for (const [call_id, name] of served) {
+    const times = lines.filter((line) => line.call === call_id).length
+    const allowed = startsAllowed(events, { call_id, name })
+    if (times > allowed) faults.push(`${name} ${call_id}: ran ${times} times, ${allowed} were allowed`)
+  }
   for (const call of calls) {
     const own = lines.filter((line) => line.call === call.call_id)
     for (const fault of checkCall({ events, attempts, call, lines: own })) {
@@ -71,21 +83,31 @@ function checkCall(input: {
     : attempts.length - 1
   const ranIn = lines.map(({ at }) => attempts.findLastIndex(({ startedAt }) => startedAt <= at))
 
-  if (result && !result.error && lines.length === 0) faults.push('has a result and never ran')
+  if (result && !result.error && lines.length === 0 && isRandomTool(call.name))
+    faults.push('has a result and never ran')
   if (ranIn.some((attempt) => attempt > endedIn)) faults.push('ran again after its result was committed')
   if (new Set(ranIn).size !== ranIn.length) faults.push('ran twice in one attempt')
-  if (call.name === 'write' || call.name === 'gated') {
-    const approvals = events.filter(
-      (event) => event.type === 'approval.resolve' && concerns(event) && event.decision === 'approve',
-    ).length
-    const allowed = (call.name === 'write' ? 1 : 0) + approvals
-    if (lines.length > allowed) faults.push(`ran ${lines.length} times, ${allowed} were allowed`)
+  const allowed = startsAllowed(events, call)
+  if (lines.length > allowed) faults.push(`ran ${lines.length} times, ${allowed} were allowed`)
+  if (writeTools.has(call.name)) {
     // Started by a holder that died: what comes next about it is the question to a person.
     const lost = ranIn.filter((attempt) => attempt >= 0 && attempt < endedIn)
     for (const attempt of lost)
       if (!isAsked(attempts.slice(attempt + 1), call)) faults.push('was not asked about')
   }
   return faults
+}
+
+/** How often a person lets a call start; as often as it must where it may be repeated. */
+function startsAllowed(
+  events: readonly LoggedEvent[],
+  { call_id, name }: Pick<EventOf<'tool.call'>, 'call_id' | 'name'>,
+): number {
+  if (!writeTools.has(name)) return Infinity
+  const approvals = events.filter(
+    (event) => event.type === 'approval.resolve' && event.call_id === call_id && event.decision === 'approve',
+  ).length
+  return (name === 'gated' ? 0 : 1) + approvals
 }
 
 /** Whether the attempts ask whether the call may run again before they have a result of it; or end without either. */

@@ -50,7 +50,11 @@ function toTable(result: ChaosReport): string {
     ['failures by code', JSON.stringify(result.failures)],
     ['tool executions', result.toolExecutions],
     ['rescues', result.rescues],
-    ['approvals: policy / outcome unknown', `${approvals.policy} / ${approvals.outcomeUnknown}`],
+    [
+      'approvals: policy / outcome unknown / questions',
+      `${approvals.policy} / ${approvals.outcomeUnknown} / ${approvals.question}`,
+    ],
+    ['work of agents', JSON.stringify(result.work)],
     ['recovery from /ready, p50 / p99 / max', percentiles(recoveryMs.fromReady)],
     ['recovery from process start, p50 / p99 / max', percentiles(recoveryMs.fromProcessStart)],
     ['violations', result.violations.length],

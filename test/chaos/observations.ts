@@ -28,6 +28,8 @@ const committedTypes: ReadonlySet<EventType> = new Set<EventType>([
   'step.retry',
   'step.end',
   'tool.end',
+  'plan.update',
+  'agent.switch',
   'warning',
   'run.suspend',
   'approval.resolve',

@@ -1,102 +1,81 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { agent } from '../../src/agent/agent.ts'
-import type { ToolEffect } from '../../src/agent/definitions.ts'
-import { tool } from '../../src/agent/tool.ts'
-import type { Item } from '../../src/items.ts'
-import type { ModelRequest } from '../../src/models/model.ts'
-import { scriptedModel, type ScriptedTurn } from '../../src/models/scripted.ts'
-import { appendCall, appendLine } from './fixture-link.ts'
-import { pairingFault } from './pairing.ts'
-import { createRandom } from './seeded-random.ts'
+import { brokenModel, inquiryModel, randomModel } from './random-model.ts'
+import { randomTools } from './random-tools.ts'
 
-const input = z.object({
-  delayMs: z.int(),
-  fails: z.boolean(),
+const { read, idempotent, write, gated, asking, asking_write } = randomTools
+const model = randomModel('reply')
+const served = randomModel('served', { maxSteps: 2 })
+
+const sales = agent({ name: 'sales', model, tools: [read, write] })
+const accounts = agent({
+  name: 'accounts',
+  model,
+  tools: [idempotent],
+  handoffs: ['sales', 'relay'],
+  maxSteps: 5,
 })
 
-/** Writes down that it runs, takes its time, and sometimes throws. */
-function slowTool(name: string, options: { effect: ToolEffect; approval?: 'required' }) {
-  return tool({
-    name,
-    description: name,
-    input,
-    ...options,
-    async execute({ delayMs, fails }, context) {
-      appendCall({
-        run: context.runId,
-        call: context.callId,
-        key: context.idempotencyKey,
-        tool: name,
-        at: Date.now(),
-      })
-      if (delayMs > 0) await sleep(delayMs)
-      if (fails) throw new Error('as asked')
-      return `${name} ran`
-    },
-  })
-}
+/** Serve as tools: one with tools that wait for people, one that has the other as a tool and plans. */
+const helper = agent({ name: 'helper', model: served, tools: [read, write, gated, asking], maxSteps: 3 })
+const scout = agent({
+  name: 'scout',
+  model: served,
+  tools: [read, helper.asTool()],
+  planning: { every: 2, model: inquiryModel('servedPlan', () => 'search, then tell') },
+  maxSteps: 3,
+})
 
-export const randomTools = [
-  slowTool('read', { effect: 'read' }),
-  slowTool('idempotent', { effect: 'idempotent' }),
-  slowTool('write', { effect: 'write' }),
-  slowTool('gated', { effect: 'write', approval: 'required' }),
-]
-
-/** What an agent does is drawn from the number in its input and the step it is at, so that a rescued run goes the same way. */
-const model = scriptedModel(
-  (request) => {
-    const fault = pairingFault(request.items)
-    if (fault !== undefined) appendLine('malformed.jsonl', { fault, items: request.items })
-    return toTurn(request)
-  },
-  { id: 'scripted/random', record: false },
-)
-
+/** Every way in which agents work, to be called with a number that says what they do. */
 export const randomAgents = [
   agent({ name: 'talker', model }),
-  agent({ name: 'reader', model, tools: randomTools.slice(0, 2) }),
-  agent({ name: 'worker', model, tools: randomTools.slice(0, 3) }),
-  agent({ name: 'clerk', model, tools: randomTools, maxSteps: 3 }),
+  agent({ name: 'reader', model, tools: [read, idempotent] }),
+  agent({ name: 'worker', model, tools: [read, idempotent, write] }),
+  agent({ name: 'clerk', model, tools: [read, idempotent, write, gated], maxSteps: 3 }),
+  agent({ name: 'asker', model, tools: [read, asking, asking_write] }),
+  agent({
+    name: 'desk',
+    model,
+    specialists: [
+      { agent: sales, keywords: ['order', 'price'] },
+      { agent: accounts, keywords: ['invoice', { word: 'order', weight: 0.5 }] },
+    ],
+  }),
+  agent({
+    name: 'switchboard',
+    model,
+    specialists: [sales, accounts],
+    routing: {
+      by: 'model',
+      model: inquiryModel('choice', (random) =>
+        JSON.stringify({ agent: random.pick(['sales', 'accounts', 'switchboard', 'nobody']) }),
+      ),
+    },
+  }),
+  agent({ name: 'relay', model, tools: [read], handoffs: [accounts, sales], maxHandoffs: 3 }),
+  agent({ name: 'lead', model, tools: [read, helper.asTool(), scout.asTool()], maxSteps: 4 }),
+  agent({
+    name: 'strategist',
+    model,
+    tools: [read, write],
+    planning: { every: 2, model: inquiryModel('plan', (random) => `plan ${random.between(1, 9)}`) },
+  }),
+  agent({
+    name: 'former',
+    model: randomModel('reply', { json: true }),
+    tools: [read],
+    output: z.object({ count: z.int() }),
+  }),
+  agent({ name: 'spender', model, tools: [read, idempotent, helper.asTool()], budget: { toolCalls: 5 } }),
+  agent({ name: 'saver', model, tools: [read, scout.asTool()], budget: { tokens: 300_000 } }),
+  agent({
+    name: 'historian',
+    model,
+    tools: [read],
+    history: { maxTurns: 3, summarise: { keepTurns: 1, model: inquiryModel('summary', () => 'so it was') } },
+  }),
+  agent({ name: 'fallible', model: [brokenModel, model], tools: [read], modelTries: 2 }),
 ]
 
-function toTurn(request: ModelRequest): ScriptedTurn {
-  const { number, step } = whereIs(request.items)
-  const random = createRandom(number * 31 + step)
-  const steps = random.between(0, 3)
-  const wantsTools = step < steps && request.tools.length > 0
-  const text = Array.from({ length: random.between(1, 20) }, (_, i) => `word${i} `)
-  const toolCalls = Array.from({ length: wantsTools ? random.between(1, 4) : 0 }, () => ({
-    name: random.pick(request.tools).name,
-    arguments: {
-      delayMs: random.chance(0.3) ? 0 : random.between(1, 60),
-      fails: random.chance(0.08),
-    },
-    chunks: 3,
-  }))
-  const turn: ScriptedTurn = {
-    ...(random.chance(0.3) ? { reasoning: ['let ', 'me ', 'see'] } : {}),
-    text,
-    toolCalls,
-    interleave: random.chance(0.5),
-    ...(random.chance(0.7) ? { delayMs: random.between(1, 4) } : {}),
-  }
-  // Not drawn from the seed: the next try must not fail for ever.
-  if (Math.random() < 0.06) {
-    return { ...turn, error: { code: 'model_unavailable', after: random.between(0, 8), retryAfterMs: 5 } }
-  }
-  return turn
-}
-
-function whereIs(items: readonly Item[]): { number: number; step: number } {
-  const at = items.findLastIndex((item) => item.type === 'message' && item.role === 'user')
-  const message = items[at]
-  const text =
-    message?.type === 'message' && message.content[0]?.type === 'text' ? message.content[0].text : ''
-  const rest = items.slice(at + 1)
-  const step = rest.filter(
-    (item, i) => item.type === 'tool_result' && rest[i + 1]?.type !== 'tool_result',
-  ).length
-  return { number: Number(text), step }
-}
+/** Whose answer must be what a schema says. */
+export const formedAgents: ReadonlySet<string> = new Set(['former'])
