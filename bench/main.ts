@@ -31,7 +31,6 @@ const rows: readonly Row[] = [
   disconnect,
   recovery,
 ]
-const notYet = ['tokens/s, 50 streams of 100, AI SDK model']
 
 const usage = `npm run bench -- [options]
 
@@ -85,7 +84,7 @@ async function main(): Promise<number> {
       console.error(`could not be measured: ${text}`)
     }
   }
-  console.log(`\n${toTable(figures, values.only === undefined ? notYet : [])}\n`)
+  console.log(`\n${toTable(figures)}\n`)
   const path = join(results, `${startedAt.toISOString().replaceAll(':', '-')}.json`)
   const figuresJudged = figures.map((figure) => {
     const value = valueOf(figure)
@@ -99,7 +98,6 @@ async function main(): Promise<number> {
     load_before: load,
     figures: figuresJudged,
     failures,
-    not_yet: notYet,
   }
   writeFileSync(path, `${JSON.stringify(all, null, 2)}\n`)
   console.log(`${seconds(began)} s, load before ${load?.toFixed(2)}, all rounds in ${path}`)

@@ -18,6 +18,9 @@ export type UpstreamModel = (typeof upstreamModels)[number]
 export const tokenMark = '~'
 export const token = ` wo${tokenMark}d`
 
+/** An agent whose model `tokens-100-0` is reached as Anthropic's, through the package of the AI SDK. */
+export const aiSdkAgent = 'ai-sdk-100'
+
 /** Agents with a scripted model. `scripted-hang`: one token, then silence. */
 export const scriptedAgents = ['scripted', 'scripted-100', 'scripted-hang'] as const
-export type BenchAgent = UpstreamModel | (typeof scriptedAgents)[number]
+export type BenchAgent = UpstreamModel | typeof aiSdkAgent | (typeof scriptedAgents)[number]

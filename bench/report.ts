@@ -3,12 +3,8 @@ import { keeps, valueOf, type Figure } from './row.ts'
 const columns = ['figure', 'Parley', 'baseline', 'value', 'bar', 'goal', ''] as const
 
 /** A table in Markdown, so that it can be put into a page as it is. */
-export function toTable(figures: readonly Figure[], notYet: readonly string[] = []): string {
-  const lines = [
-    columns,
-    ...figures.map(toCells),
-    ...notYet.map((name) => [name, '', '', '', '', '', 'not yet']),
-  ]
+export function toTable(figures: readonly Figure[]): string {
+  const lines = [columns, ...figures.map(toCells)]
   const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)))
   const toLine = (cells: readonly string[]) =>
     `| ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`

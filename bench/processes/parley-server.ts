@@ -6,7 +6,7 @@ import { createId } from '../../src/ids.ts'
 import { scriptedModel } from '../../src/models/scripted.ts'
 import { eventsOf } from '../../src/runs/runs.ts'
 import { serve } from '../../src/serve.ts'
-import { token, upstreamModels } from '../models.ts'
+import { aiSdkAgent, token, upstreamModels } from '../models.ts'
 import { answerCalls } from './calls.ts'
 
 /*
@@ -62,7 +62,12 @@ const parley = await serve({
     scriptedHang,
     committing,
     ...upstreamModels.map((name) => agent({ name, model: `llm/${name}` })),
+    agent({ name: aiSdkAgent, model: 'anthropic/tokens-100-0' }),
   ],
+  // The same upstream, which knows by the path what it is to speak.
+  providers: {
+    anthropic: { baseURL: process.env.LLM_BASE_URL ?? '', keys: [{ name: 'bench', key: 'bench' }] },
+  },
   signals: false,
 })
 

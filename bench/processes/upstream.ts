@@ -3,13 +3,21 @@ import { token } from '../models.ts'
 import { answerCalls } from './calls.ts'
 
 /*
- * An OpenAI-compatible server that does as little as possible: a bare socket, buffers made beforehand, no parsing but that
- * of the request's length and model. It must not be what a benchmark measures.
+ * A server that does as little as possible, OpenAI-compatible or, at `/v1/messages`, like Anthropic: a bare socket, buffers
+ * made beforehand, no parsing but that of the request's length, path and model. It must not be what a benchmark measures.
  */
 
 interface Reply {
   socket: Socket
   left: number
+  wire: Wire
+}
+
+/** What is written for a stream. */
+interface Wire {
+  start: Buffer
+  token: Buffer
+  end: Buffer
 }
 
 const events = {
@@ -22,10 +30,16 @@ const events = {
 }
 const streamHead =
   'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n'
+const openai = toWire(events.role, events.token, events.end)
+const anthropic = toWire(
+  message('message_start', { message: { id: 'msg_bench', role: 'assistant', usage: { input_tokens: 10 } } }) +
+    message('content_block_start', { index: 0, content_block: { type: 'text', text: '' } }),
+  message('content_block_delta', { index: 0, delta: { type: 'text_delta', text: token } }),
+  message('content_block_stop', { index: 0 }) +
+    message('message_delta', { delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 100 } }) +
+    message('message_stop'),
+)
 const writes = {
-  start: Buffer.from(streamHead + framed(events.role)),
-  token: Buffer.from(framed(events.token)),
-  end: Buffer.from(`${framed(events.end)}0\r\n\r\n`),
   shortStream: Buffer.from(
     `${streamHead}${framed(events.role + events.token.repeat(8) + events.end)}0\r\n\r\n`,
   ),
@@ -51,6 +65,19 @@ function event(fields: object): string {
   return `data: ${JSON.stringify({ ...head, ...fields })}\n\n`
 }
 
+/** An event of Anthropic's. */
+function message(type: string, fields: object = {}): string {
+  return `event: ${type}\ndata: ${JSON.stringify({ type, ...fields })}\n\n`
+}
+
+function toWire(start: string, one: string, end: string): Wire {
+  return {
+    start: Buffer.from(streamHead + framed(start)),
+    token: Buffer.from(framed(one)),
+    end: Buffer.from(`${framed(end)}0\r\n\r\n`),
+  }
+}
+
 function framed(text: string): string {
   return `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`
 }
@@ -74,8 +101,9 @@ const server = createServer({ noDelay: true }, (socket) => {
     received += data.toString('latin1')
     const body = takeBody(received)
     if (body === undefined) return
+    const wire = received.startsWith('POST /v1/messages ') ? anthropic : openai
     received = ''
-    answer(socket, body, state)
+    answer({ socket, body, wire, state })
   })
   socket.on('error', () => socket.destroy())
   socket.on('close', () => {
@@ -94,7 +122,8 @@ function takeBody(text: string): string | undefined {
   return body.length >= Number(length?.[1] ?? 0) ? body : undefined
 }
 
-function answer(socket: Socket, body: string, state: { busy: boolean }): void {
+function answer(input: { socket: Socket; body: string; wire: Wire; state: { busy: boolean } }): void {
+  const { socket, body, wire, state } = input
   const match = /"model":"([a-z]+)(?:-(\d+)-(\d+))?"/.exec(body)
   if (match?.[1] === 'short') {
     socket.write(body.includes('"stream":true') ? writes.shortStream : writes.shortAnswer)
@@ -102,20 +131,20 @@ function answer(socket: Socket, body: string, state: { busy: boolean }): void {
   }
   state.busy = true
   replying++
-  socket.write(writes.start)
+  socket.write(wire.start)
   const finish = () => {
     state.busy = false
     replying--
-    socket.write(writes.end)
+    socket.write(wire.end)
   }
   if (match?.[1] === 'hang') {
-    socket.write(writes.token)
+    socket.write(wire.token)
     return
   }
   const count = Number(match?.[2] ?? 1)
   const everyMs = Number(match?.[3] ?? 0)
-  if (everyMs === 0) takeTurns({ socket, left: count }, finish)
-  else pace({ socket, left: count }, everyMs, finish)
+  if (everyMs === 0) takeTurns({ socket, left: count, wire }, finish)
+  else pace({ socket, left: count, wire }, everyMs, finish)
 }
 
 /** One token per stream and turn of the event loop, so that streams advance side by side. */
@@ -130,10 +159,10 @@ const finishers = new Map<Reply, () => void>()
 
 function takeTurn(): void {
   for (const reply of turns) {
-    const { socket } = reply
+    const { socket, wire } = reply
     if (socket.writableNeedDrain) continue
     if (!socket.destroyed && reply.left-- > 0) {
-      socket.write(writes.token)
+      socket.write(wire.token)
       continue
     }
     turns.delete(reply)
@@ -150,7 +179,7 @@ function pace(reply: Reply, everyMs: number, finish: () => void): void {
   const next = () => {
     if (reply.socket.destroyed) return
     if (reply.left-- === 0) return finish()
-    reply.socket.write(writes.token)
+    reply.socket.write(reply.wire.token)
     setTimeout(next, startedAt + (count - reply.left) * everyMs - performance.now())
   }
   next()

@@ -1,4 +1,5 @@
 import type { Child } from '../child.ts'
+import { aiSdkAgent, type BenchAgent } from '../models.ts'
 import { figureOf, inTurn, type Figure, type Row } from '../row.ts'
 import { parleyTarget, relayTarget } from '../stage.ts'
 import type { Calls } from '../processes/calls.ts'
@@ -24,7 +25,7 @@ export const tokens: Row = {
     const [load, upstream] = [await stage.load(), await stage.upstream()]
     const parley = await stage.parley({ upstream })
     const relay = await stage.baseline('relay', { upstream })
-    const throughParley = (agent: 'tokens-100-0' | 'tokens-100-4' | 'scripted-100') => () =>
+    const throughParley = (agent: BenchAgent) => () =>
       measure({
         load,
         server: parley,
@@ -41,6 +42,7 @@ export const tokens: Row = {
     const sides = {
       relay: throughRelay('tokens-100-0'),
       llm: throughParley('tokens-100-0'),
+      aiSdk: throughParley(aiSdkAgent),
       scripted: throughParley('scripted-100'),
       relayPaced: throughRelay('tokens-100-4'),
       llmPaced: throughParley('tokens-100-4'),
@@ -48,6 +50,7 @@ export const tokens: Row = {
     for (const target of [
       relayTarget({ port: relay.port, model: 'tokens-100-0', stream: true, tokens: 100 }),
       parleyTarget({ port: parley.port, agent: 'tokens-100-0', stream: true, tokens: 100 }),
+      parleyTarget({ port: parley.port, agent: aiSdkAgent, stream: true, tokens: 100 }),
       parleyTarget({ port: parley.port, agent: 'scripted-100', stream: true, tokens: 100 }),
     ]) {
       await load.call('count', { target, clients: streams, requests: Math.round(4000 * scale) })
@@ -57,9 +60,9 @@ export const tokens: Row = {
 }
 
 function toFigures(
-  results: Record<'relay' | 'llm' | 'scripted' | 'relayPaced' | 'llmPaced', Measured[]>,
+  results: Record<'relay' | 'llm' | 'aiSdk' | 'scripted' | 'relayPaced' | 'llmPaced', Measured[]>,
 ): Figure[] {
-  const { relay, llm, scripted, relayPaced, llmPaced } = results
+  const { relay, llm, aiSdk, scripted, relayPaced, llmPaced } = results
   const shares = (side: Measured[]) =>
     side.map(({ serverShare, loadShare }) => ({ server: serverShare, load: loadShare }))
   const rate = (name: string, side: Measured[]) => ({
@@ -88,6 +91,8 @@ function toFigures(
       ...cpu('CPU per token, paced: one every 4 ms in each stream', llmPaced, relayPaced),
       bar: cpuBar,
     }),
+    figureOf(rate('tokens/s, 50 streams of 100, AI SDK model', aiSdk)),
+    figureOf(cpu('CPU per token of those', aiSdk, relay)),
     figureOf(rate('tokens/s, 50 streams of 100, scripted model', scripted)),
     figureOf(cpu('CPU per token of those', scripted, relay)),
   ]
