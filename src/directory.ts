@@ -43,6 +43,8 @@ export function openDirectory(options: DirectoryOptions): OpenDirectory {
     modelsOf(agent, undefined)
     if (agent.planning?.model !== undefined) modelFor(agent.planning.model)
     if (agent.routing.model !== undefined) modelFor(agent.routing.model)
+    const summariser = agent.history.summarise?.model
+    if (summariser !== undefined) modelFor(summariser)
   }
   const sources = openSources(known.values(), options)
   const definitions: Definitions = {}

@@ -522,7 +522,7 @@ test('an agent that a run is handed to plans as it begins, and from there on', a
   })
   const engine = await startEngine({ agents: [front] })
   const { run, events } = await engine.finish()
-  const order = events.flatMap((event) => {
+  const order = events.flatMap((event): (string | number)[] => {
     if (event.type === 'plan.update') return [`${event.plan}${event.updated ? ' (updated)' : ''}`]
     return event.type === 'step.start' ? [event.step] : []
   })

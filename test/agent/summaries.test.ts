@@ -9,7 +9,7 @@ import { scriptedModel, type ScriptedReply } from '../../src/models/scripted.ts'
 import type { RunRecord } from '../../src/store/store.ts'
 import { createTestServer } from '../../src/testing/test-server.ts'
 import { deferred } from './deferred.ts'
-import { eventsOfType, startEngine, transcript } from './engine-under-test.ts'
+import { directoryOf, eventsOfType, startEngine, transcript } from './engine-under-test.ts'
 
 const conversation = { session: 's' }
 const failure = (code: ErrorCode): ScriptedReply => ({ text: 'x', error: { code, after: 0 } })
@@ -391,4 +391,17 @@ test('a summary is a note among the items of its conversation, and no message of
     run_id: items[2]?.['run_id'],
   })
   await server.close()
+})
+
+test('a model for summaries, plans or choices that cannot be had stops the start', () => {
+  for (const options of [
+    { history: { summarise: { model: 'nobody/knows' } } },
+    { planning: { every: 1, model: 'nobody/knows' } },
+    { routing: { model: 'nobody/knows' } },
+  ]) {
+    const one = agent({ name: 'assistant', model: scriptedModel([]), ...options })
+    expect(() => directoryOf({ agents: [one] })).toThrow(
+      expect.objectContaining({ code: 'model_not_configured' }),
+    )
+  }
 })
