@@ -1,4 +1,5 @@
 import { describe, expect } from 'vitest'
+import { describeAgentWork } from './store-agent-work-contract.ts'
 import { describeApprovals } from './store-approval-contract.ts'
 import { describeCancel } from './store-cancel-contract.ts'
 import { describeClaim } from './store-claim-contract.ts'
@@ -18,6 +19,7 @@ export function describeStoreContract(name: string, open: OpenStore): void {
     describeCommit(open)
     describeCancel(open)
     describeApprovals(open)
+    describeAgentWork(open)
     describeConversations(open)
     describeReads(open)
     describeRetention(open)
