@@ -132,16 +132,19 @@ function isAnswered(served: RunContext): boolean {
   return !served.items.some(({ item, step }) => item.type === 'tool_call' && step === last.step)
 }
 
+/** What the model that called it reads. `end` is undefined where an earlier attempt saw the answer. */
 function answerOf(served: RunContext, end: Completion | undefined): string {
+  if (end?.output_parsed !== undefined) return JSON.stringify(end.output_parsed)
   const last = served.steps - 1
   const text = served.items
     .filter(({ item, step, void: isVoid }) => item.type === 'message' && step === last && !isVoid)
     .map(({ item }) => (item.type === 'message' ? textOf(item) : ''))
     .join('')
-  if (text !== '') return text
-  return end === undefined || end.stop_reason === 'final'
-    ? 'The agent gave no answer.'
-    : `The agent ended without an answer (${end.stop_reason}).`
+  const isWhole = end === undefined || end.stop_reason === 'final' || end.forced === true
+  if (isWhole) return text === '' ? 'The agent gave no answer.' : text
+  // Half an answer must not pass for a whole one.
+  const note = `[The agent ended before it had an answer: ${end.stop_reason}.]`
+  return text === '' ? note : `${text}\n${note}`
 }
 
 /** The run was interrupted, or its log cannot be written: not the agent's failure. */
@@ -154,7 +157,9 @@ function isOver({ signal }: RunContext, error: unknown): boolean {
 function failed(context: RunContext, plan: Plan, error: unknown): ToolOutcome {
   const failure = AppError.from(error)
   const { code, message } = failure
-  context.logger.warn({ code, err: traceOf(failure.cause), tool: plan.tool.name }, 'agent as tool failed')
+  const bound = { code, err: traceOf(failure.cause), tool: plan.tool.name }
+  if (code === 'internal') context.logger.error(bound, 'agent as tool failed: bug')
+  else context.logger.warn(bound, 'agent as tool failed')
   return {
     kind: 'result',
     output: `Error: ${message}`,
