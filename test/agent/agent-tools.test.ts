@@ -209,7 +209,7 @@ describe('how it ends', () => {
   })
 
   test('refused by its own hook: nothing of what it said is passed on', async () => {
-    const hooks = { afterModel: () => ({ refuse: { message: 'no' } }) }
+    const hooks = { afterModel: () => ({ refuse: { code: 'content_filter' as const, message: 'no' } }) }
     const { told } = await answerOf({ hooks }, ['something secret'])
     expect(told).toBe('result [The agent ended before it had an answer: content_filter.]')
   })
