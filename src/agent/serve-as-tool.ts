@@ -97,7 +97,11 @@ function openLog(
     progress: (event) => outer.progress({ type: 'tool.progress', call_id: callId, event: { ...event } }),
     defer(batch) {
       for (const event of batch.events ?? []) show(event)
-      outer.defer({ ...tag(batch), ...(batch.settled ? { settled: batch.settled } : {}) })
+      const left: Pick<Batch, 'items' | 'settled'> = tag(batch)
+      // Of a reply that was cut or will not do. The call's result comes later: an attempt between must not take it for an answer.
+      if (left.items) left.items = left.items.map((item) => ({ ...item, void: true }))
+      if (batch.settled) left.settled = batch.settled
+      outer.defer(left)
     },
     async commit({ events = [], end, agent: _agent, plan: _plan, steps: _steps, ...batch }) {
       if (end && end.status !== 'queued') ended = end

@@ -33,7 +33,13 @@ function textOf(item: Item | undefined): string {
 
 function effectTool(
   notebook: Notebook,
-  options: { name: string; effect?: ToolEffect; approval?: 'required'; questions?: readonly string[] },
+  options: {
+    name: string
+    effect?: ToolEffect
+    approval?: 'required'
+    questions?: readonly string[]
+    onRun?: () => void
+  },
 ) {
   const { name, effect = 'idempotent', approval, questions = [] } = options
   return tool({
@@ -49,6 +55,7 @@ function effectTool(
         answers.push(answer.action === 'accept' ? answer.content : answer.action)
       }
       notebook.executed.push(`${name}${id}`)
+      options.onRun?.()
       return `did ${[name + id, ...answers].join(' ')}`
     },
   })
@@ -223,6 +230,44 @@ const scenarios: Record<string, Scenario> = {
               : 'Compared.',
           ),
           tools: [helper('left').asTool(), helper('right').asTool()],
+        }),
+      ]
+    },
+  },
+  'an agent as a tool that fails in its reply, beside another': {
+    mayRepeat: 3,
+    parallel: true,
+    inputs: [{ input: 'compare' }],
+    agents: (notebook) => {
+      const looked = Promise.withResolvers<void>()
+      const left = agent({
+        name: 'left',
+        modelTries: 1,
+        model: notebook.model('left', () => ({ text: 'I beg', error: { code: 'model_refused' } })),
+      })
+      const right = agent({
+        name: 'right',
+        model: notebook.model('right', (request) =>
+          stepOf(request) === 0 ? { toolCalls: [call('look')] } : 'Right found.',
+        ),
+        tools: [effectTool(notebook, { name: 'look', onRun: looked.resolve })],
+      })
+      return [
+        agent({
+          name: 'outer',
+          model: notebook.model('outer', (request) =>
+            stepOf(request) === 0
+              ? { toolCalls: [call('left', { task: 'l' }), call('right', { task: 'r' })] }
+              : 'Compared.',
+          ),
+          tools: [left.asTool(), right.asTool()],
+          hooks: {
+            // What is left of the failed reply is committed before its result: with what the other agent does.
+            async afterTool(done) {
+              if (done.call.name === 'left') await looked.promise
+              return undefined
+            },
+          },
         }),
       ]
     },
