@@ -27,8 +27,7 @@ const failed = new WeakSet<RunContext>()
  */
 export async function summarise(context: RunContext): Promise<void> {
   const { summarise: options } = context.agent.history
-  // What serves as a tool has no history.
-  if (!options || context.parentCallId !== null || failed.has(context)) return
+  if (!options || failed.has(context)) return
   const { items: earlier } = await context.history()
   if (earlier.length === 0) return
   const limits = historyLimits(context)

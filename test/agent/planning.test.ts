@@ -462,17 +462,20 @@ describe('the hooks of the agent', () => {
     expect(model.calls).toEqual([])
   })
 
-  test('that throw fail the run, and the model is not asked again', async () => {
-    const { run, plans } = await withHooks({
+  test('that throw fail the run, and no other model is asked', async () => {
+    const models = ['one', 'two'].map((id) => scriptedModel(['Plan'], { id }))
+    const hooks: Hooks = {
       filterText: () => ({
         push: () => {
           throw new Error('secret')
         },
         end: () => '',
       }),
-    })
+    }
+    const one = agent({ name: 'assistant', model: models, planning: { every: 1 }, hooks })
+    const { run } = await (await startEngine({ agents: [one] })).finish()
     expect(run).toMatchObject({ status: 'failed', error: { code: 'internal' } })
-    expect(plans.calls).toHaveLength(1)
+    expect(models.map(({ calls }) => calls.length)).toEqual([1, 0])
   })
 })
 
@@ -506,6 +509,36 @@ describe('an agent that serves as a tool', () => {
   })
 })
 
+test('an agent that serves as a tool and waits for a person goes on with its plan', async () => {
+  const ask = tool({ name: 'ask', description: 'Asks.', approval: 'required', execute: () => 'yes' })
+  const plans = planner(['Plan of helper'])
+  const answers = scriptedModel([{ toolCalls: [{ name: 'ask', arguments: {} }] }, 'Helped.'])
+  const helper = agent({
+    name: 'helper',
+    description: 'Helps.',
+    model: answers,
+    tools: [ask],
+    planning: { every: 5, model: plans },
+  })
+  const call = { toolCalls: [{ name: 'helper', arguments: { task: 'help' } }] }
+  const engine = await startEngine({
+    model: scriptedModel([call, 'Done.']),
+    agent: { tools: [helper.asTool()] },
+  })
+  const { run } = await engine.finish()
+  const [approval] = await engine.runs.pendingApprovals(run)
+  await engine.approvals.decide(anonymous, approval?.id ?? '', { decision: 'approve' })
+  await engine.events(await engine.load(run), run.last_seq)
+  expect(await engine.load(run)).toMatchObject({ status: 'completed', plan: null })
+  expect(plans.calls).toHaveLength(1)
+  expect(transcript(answers.calls[1])).toEqual([
+    'user: help',
+    'user: The plan, as it stands:\nPlan of helper',
+    'call ask {}',
+    'result yes',
+  ])
+})
+
 test('an agent that a run is handed to plans as it begins, and from there on', async () => {
   const expert = agent({
     name: 'expert',
@@ -515,8 +548,7 @@ test('an agent that a run is handed to plans as it begins, and from there on', a
   })
   const front = agent({
     name: 'assistant',
-    model: scriptedModel([callLook('x'), { toolCalls: [{ name: 'transfer_to_expert', arguments: {} }] }]),
-    tools: [look],
+    model: scriptedModel([{ toolCalls: [{ name: 'transfer_to_expert', arguments: {} }] }]),
     handoffs: [expert],
     planning: { every: 9, model: planner(['Plan of front']) },
   })
@@ -526,6 +558,6 @@ test('an agent that a run is handed to plans as it begins, and from there on', a
     if (event.type === 'plan.update') return [`${event.plan}${event.updated ? ' (updated)' : ''}`]
     return event.type === 'step.start' ? [event.step] : []
   })
-  expect(order).toEqual(['Plan of front', 0, 1, 'Plan A (updated)', 2, 3, 'Plan B (updated)', 4])
+  expect(order).toEqual(['Plan of front', 0, 'Plan A (updated)', 1, 2, 'Plan B (updated)', 3])
   expect(run.plan).toBe('Plan B')
 })

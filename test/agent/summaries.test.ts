@@ -113,6 +113,13 @@ describe('a summary', () => {
     }
   })
 
+  test('leaves room by tokens too, however many turns may stay', async () => {
+    const { talk, asked } = await chat({ history: { maxTokens: 120, summarise: { keepTurns: 100 } } })
+    await talk(1, 20)
+    expect(asked().length).toBeGreaterThan(1)
+    expect(asked().length).toBeLessThanOrEqual(20 / 3)
+  })
+
   test('of what a run itself says is not made', async () => {
     const { engine, summariser, talk } = await chat({ history: { maxTokens: 60 } })
     await talk(1, 1)
@@ -296,6 +303,7 @@ describe('while a summary is written', () => {
     await asked.promise
     await engine.runs.cancel(anonymous, run.id, 'enough')
     expect(await engine.load(run)).toMatchObject({ status: 'cancelled', steps: 0 })
+    expect(eventsOfType(await engine.events(run), 'warning')).toEqual([])
     expect(summariser.aborted).toBe(1)
     await talk(7, 7)
     expect(sent()).toEqual([sum('sum'), ...turn(5), 'user: question 6', 'user: question 7'])
