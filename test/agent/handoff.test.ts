@@ -426,3 +426,39 @@ describe('names', () => {
     expect(model.calls[0]?.tools.map(({ name }) => name)).toEqual(['look', 'transfer_to_b'])
   })
 })
+
+describe('another version of the program, without the agent that took over', () => {
+  test('the conversation is with the agent that is called again, and the log says why', async () => {
+    const session = { agent: 'a', conversation: { session: 's' } }
+    const first = await startEngine({
+      agents: [speaking('a', [handsTo('b')], { handoffs: [speaking('b', ['b'])] })],
+    })
+    await first.finish(session)
+    await first.stop()
+    const a = speaking('a', ['a again', 'and a'], { handoffs: [speaking('c', [])] })
+    const second = await startEngine({ agents: [a], dataDir: first.dataDir })
+    const { text, events, run } = await second.finish(session)
+    expect(text).toBe('a again')
+    expect(run.active_agent).toBe('a')
+    expect(eventsOfType(events, 'warning')).toMatchObject([
+      { code: 'agent_changed', message: 'The agent b is not served any more.' },
+    ])
+    // Told once.
+    expect(eventsOfType((await second.finish(session)).events, 'warning')).toEqual([])
+  })
+
+  test('a run that waited goes on with the agent that was called', async () => {
+    const b = speaking('b', [{ toolCalls: [call('pay')] }], { tools: [pay] })
+    const first = await startEngine({ agents: [speaking('a', [handsTo('b')], { handoffs: [b] })] })
+    const { run } = await first.finish({ agent: 'a', background: true })
+    await first.stop()
+    const second = await startEngine({ agents: [speaking('a', ['a again'])], dataDir: first.dataDir })
+    await decide(second, run.id, 'approve')
+    const events = await second.events(run, run.last_seq)
+    expect(eventsOfType(events, 'tool.end')).toMatchObject([{ error: { code: 'tool_unknown' } }])
+    expect(eventsOfType(events, 'warning').map(({ code }) => code)).toContain('agent_changed')
+    const ended = await second.load(run)
+    expect(ended).toMatchObject({ status: 'completed', active_agent: 'a' })
+    expect(await second.text(ended)).toBe('a again')
+  })
+})

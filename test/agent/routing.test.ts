@@ -255,6 +255,18 @@ describe('by a model', () => {
     expect((await engine.finish({ agent: 'office' })).text).toBe('coder')
   })
 
+  test('what the router’s hooks refuse is not asked, and ends the run', async () => {
+    const model = chooser('coder')
+    const hooks = {
+      beforeModel: () => ({ refuse: { code: 'content_filter' as const, message: 'Not this.' } }),
+    }
+    const engine = await startEngine({ agents: [routed(model, { hooks })] })
+    const { run, events } = await engine.finish({ agent: 'office' })
+    expect(run.stop_reason).toBe('content_filter')
+    expect(eventsOfType(events, 'warning')).toMatchObject([{ code: 'content_filter', message: 'Not this.' }])
+    expect(model.calls).toEqual([])
+  })
+
   test('a cancel ends it', async () => {
     const asked = Promise.withResolvers<void>()
     const model = scriptedModel(() => {
