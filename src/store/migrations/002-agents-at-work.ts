@@ -17,11 +17,21 @@ export function agentsAtWork(engine: MigrationEngine): Migration {
       await addColumns(db, 'approvals', ['question'])
       await rebuildLedger(db, { engine, key: ['run_id', 'call_id'] })
     },
+    /**
+     * Lost: who is at work on a run, what it spent, its parsed answer, what questions said. What an older program cannot read
+     * stays as if it had been thrown away, notes and the work of agents that served as tools; such a call begins anew when its run
+     * goes on. A question becomes the question whether its call may run again.
+     */
     async down(db: Kysely<unknown>) {
-      // Work of agents that served as tools has no place in the older schema.
-      await sql`delete from tool_ledger where call_id in
-        (select json_extract(item, '$.call_id') from items where parent_call_id is not null)`.execute(db)
-      await sql`update items set void = 1 where void = 2`.execute(db)
+      await sql`delete from tool_ledger where (run_id, call_id) in
+        (select run_id, json_extract(item, '$.call_id') from items where parent_call_id is not null)`.execute(
+        db,
+      )
+      await sql`update items set void = 1 where void = 2 or json_extract(item, '$.type') = 'note'`.execute(db)
+      await sql`update approvals set reason = 'outcome_unknown',
+        status = case status when 'answered' then 'approved' else status end where question is not null`.execute(
+        db,
+      )
       await rebuildLedger(db, { engine, key: ['run_id', 'step', 'place'] })
       await dropColumns(db, 'approvals', ['question'])
       await dropColumns(db, 'items', ['parent_call_id'])
