@@ -64,8 +64,7 @@ async function planCall(context: RunContext, placed: PlacedCall): Promise<CallPl
     : parseArguments(call.arguments)
   const parsed = typeof written === 'string' ? notJson(written) : tool.parse(written)
   if (!parsed.ok) {
-    if (context.agentChanged) warnChanged(context, call.name)
-    return { ...placed, kind: 'refuse', code: 'tool_bad_arguments', message: parsed.message }
+    return refuseMisfit(context, placed, { code: 'tool_bad_arguments', message: parsed.message })
   }
   const input = parsed.value
   const run = (approvalId: string | null): CallPlan => ({ ...placed, kind: 'run', tool, input, approvalId })
@@ -92,10 +91,23 @@ function planForeign(context: RunContext, placed: PlacedCall, tools: ReadonlyMap
   if (context.options.tools?.some(({ name }) => name === call.name)) {
     return { ...placed, kind: 'caller', input: parseArguments(call.arguments) }
   }
-  if (context.agentChanged) warnChanged(context, call.name)
   const known = [...tools.keys()].join(', ')
   const message = `There is no tool named ${JSON.stringify(call.name)}. Known tools: ${known || 'none'}.`
-  return { ...placed, kind: 'refuse', code: 'tool_unknown', message }
+  return refuseMisfit(context, placed, { code: 'tool_unknown', message })
+}
+
+const mayHaveTakenEffect = ' It had been started before and may have taken effect.'
+
+/** The call does not fit the agent: it never did, or the agent is another one than when it was started. */
+function refuseMisfit(
+  context: RunContext,
+  placed: PlacedCall,
+  { code, message }: { code: ErrorCode; message: string },
+): CallPlan {
+  const { call } = placed
+  if (context.agentChanged) warnChanged(context, call.name)
+  if (context.calls.get(call.call_id)?.effect !== 'write') return { ...placed, kind: 'refuse', code, message }
+  return { ...placed, kind: 'refuse', code: 'outcome_unknown', message: message + mayHaveTakenEffect }
 }
 
 /** Why the model transfers, as far as it says so. */
@@ -111,12 +123,11 @@ function refuseDecided(placed: PlacedCall, approval: CallApproval): CallPlan {
   if (approval.status === 'rejected') {
     const message = `A person rejected this call.${reason ? ` Reason: ${reason}` : ''}`
     const code = approval.reason === 'outcome_unknown' ? 'outcome_unknown' : 'tool_rejected'
-    const unknown = ' It had been started before and may have taken effect.'
     return {
       ...placed,
       kind: 'refuse',
       code,
-      message: code === 'outcome_unknown' ? message + unknown : message,
+      message: code === 'outcome_unknown' ? message + mayHaveTakenEffect : message,
     }
   }
   return { ...placed, kind: 'refuse', code: 'tool_expired', message: 'Nobody approved this call in time.' }

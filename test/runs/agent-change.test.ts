@@ -82,6 +82,32 @@ describe('an agent that changed while a run waited', () => {
     expect(eventsOfType(events, 'tool.end')[0]?.error?.code).toBe('tool_bad_arguments')
   })
 
+  test('a write that was started, and whose tool is gone, may have taken effect: the model reads that', async () => {
+    const write = tool({
+      name: 'write',
+      description: 'Writes.',
+      input: z.object({ to: z.string() }),
+      execute: () => 'wrote',
+    })
+    const calls = ['write', 'read'].map((name) => ({ name, arguments: { to: 'ada' } }))
+    let results = 0
+    const first = await startEngine({
+      agents: [agent({ ...base, tools: [write, read], model: scriptedModel([{ toolCalls: calls }]) })],
+      // Dies with the results in hand.
+      onCommit: async (commit, next) => (commit.claims && results++ === 0 ? next() : 'fenced'),
+    })
+    const run = await first.start()
+    await first.drain(10_000)
+    await first.stop()
+    const model = scriptedModel(['Went on.'])
+    const second = await startEngine({ dataDir: first.dataDir, agents: [agent({ ...base, model })] })
+    const events = await second.events(run)
+    expect(await second.load(run)).toMatchObject({ status: 'completed' })
+    const codes = eventsOfType(events, 'tool.end').map(({ error }) => error?.code)
+    expect(codes.toSorted()).toEqual(['outcome_unknown', 'tool_unknown'])
+    expect(transcript(model.calls[0]).join()).toContain('may have taken effect')
+  })
+
   test('an agent that is gone fails the run', async () => {
     const { run, events } = await restartWith('gone')
     expect(run).toMatchObject({ status: 'failed', error: { code: 'agent_gone' } })
