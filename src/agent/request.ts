@@ -4,7 +4,7 @@ import type { Model, ModelRequest, ModelSettings, ModelTool, ToolChoice } from '
 import type { RunContext } from './context.ts'
 import { buildHistory, type HistoryLimits } from './history.ts'
 import { ownInstructions, replacesInstructions } from './instructions.ts'
-import { outputInstructions, outputOf } from './output.ts'
+import { isForProviders, outputInstructions, outputOf } from './output.ts'
 import { runBeforeModel } from './run-hooks.ts'
 import { offeredTools } from './toolbox.ts'
 
@@ -41,8 +41,9 @@ export async function prepareRequest(
     settings: settingsOf(context),
   }
   const { tool_choice: choice } = options
-  if (choice !== undefined && mayChoose(choice, request.tools)) request.toolChoice = choice
-  if (output) request.outputSchema = output.schema
+  if (choice !== undefined && input.offerTools && mayChoose(choice, request.tools))
+    request.toolChoice = choice
+  if (output && isForProviders(output)) request.outputSchema = output.schema
   if (context.agent.hooks.length === 0) return { request, turns }
   const changed = await runBeforeModel(context, request)
   return 'refused' in changed ? changed : { request: changed.request, turns }
@@ -50,7 +51,8 @@ export async function prepareRequest(
 
 /** Whether there is what a request wants called: the agent at work need not be the one it was made for. */
 function mayChoose(choice: ToolChoice, tools: readonly ModelTool[]): boolean {
-  return typeof choice === 'string' ? tools.length > 0 : tools.some(({ name }) => name === choice.name)
+  if (choice === 'required') return tools.length > 0
+  return typeof choice === 'string' || tools.some(({ name }) => name === choice.name)
 }
 
 /** The agent's limits; where it has none for tokens, three quarters of the window of the model that is asked. */
@@ -66,7 +68,8 @@ export function historyLimits(context: RunContext, model = context.models[0]): H
 
 async function instructionsFor(context: RunContext, model: Model): Promise<string | undefined> {
   const output = outputOf(context)
-  const told = output && !model.enforcesOutputSchema ? outputInstructions(output) : ''
+  const isEnforced = output && model.enforcesOutputSchema && isForProviders(output)
+  const told = output && !isEnforced ? outputInstructions(output) : ''
   const text = [await instructionsOf(context), told].filter((part) => part !== '').join('\n\n')
   return text === '' ? undefined : text
 }
@@ -95,6 +98,14 @@ function acceptable(context: RunContext, model: Model, items: readonly ModelItem
     if (foreign) throw inputNotAccepted(model.id, foreign.type)
   }
   return shown
+}
+
+/** Whether a model can take all that the caller sends now. */
+export function takesInput(context: RunContext, model: Model): boolean {
+  return !context.items.some(
+    ({ step, item }) =>
+      step === null && item.type === 'message' && item.content.some((part) => isForeign(model, part)),
+  )
 }
 
 /** The items with a mention instead of what the model cannot take; the same list where it takes all. */

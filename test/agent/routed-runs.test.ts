@@ -240,23 +240,22 @@ describe('what a request overrides', () => {
     expect(never.calls[0]?.instructions).toBe('I am three.')
   })
 
-  test('a tool it forces that the specialist does not have is not asked for', async () => {
-    const model = scriptedModel(() => 'ok')
-    const look = tool({ name: 'look', description: 'Looks.', execute: () => 'seen' })
-    const router = agent({
-      name: 'office',
-      tools: [look],
-      specialists: [{ agent: agent({ name: 'coder', model }), keywords: ['code'] }],
-    })
-    const engine = await startEngine({ agents: [router] })
-    const { run } = await engine.finish({
-      agent: 'office',
-      input: 'code',
-      options: { tool_choice: { name: 'look' } },
-    })
-    expect(run.status).toBe('completed')
-    expect(model.calls[0]?.toolChoice).toBeUndefined()
-  })
+  test.each([{ name: 'look' }, 'required'] as const)(
+    'a tool it forces that the specialist does not have is not asked for: %j',
+    async (tool_choice) => {
+      const model = scriptedModel(() => 'ok')
+      const look = tool({ name: 'look', description: 'Looks.', execute: () => 'seen' })
+      const router = agent({
+        name: 'office',
+        tools: [look],
+        specialists: [{ agent: agent({ name: 'coder', model }), keywords: ['code'] }],
+      })
+      const engine = await startEngine({ agents: [router] })
+      const { run } = await engine.finish({ agent: 'office', input: 'code', options: { tool_choice } })
+      expect(run.status).toBe('completed')
+      expect(model.calls[0]?.toolChoice).toBeUndefined()
+    },
+  )
 
   test('its steps count down the specialist’s', async () => {
     const look = tool({ name: 'look', description: 'Looks.', effect: 'read', execute: () => 'seen' })
