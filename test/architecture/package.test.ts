@@ -27,6 +27,7 @@ test('the package exports these names, and no other', () => {
     'looksLikeInjection',
     'maxInput',
     'mcpTools',
+    'openapiTools',
     'readPrompt',
     'redactPii',
     'redactText',
