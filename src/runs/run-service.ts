@@ -1,5 +1,6 @@
 import type { Directory } from '../agent/context.ts'
 import type { Agent } from '../agent/definitions.ts'
+import { modelsAtWork } from '../agent/route.ts'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { Principal } from '../identity/principal.ts'
@@ -108,7 +109,7 @@ async function createRun(options: RunServiceOptions, input: CreateRunInput): Pro
   const agent = options.agents.get(input.agent)
   if (!agent) throw new AppError('agent_not_found', { details: { agent: input.agent } })
   const runOptions = input.options ?? {}
-  const [model] = options.directory.modelsOf(agent, runOptions.model)
+  const [model] = modelsAtWork(options.directory, { agent, options: runOptions })
   checkRequest(input, { agent, model, maxFileBytes: options.maxFileBytes })
   const id = createId('run')
   const slot = lease.held() ? executor.reserve() : undefined
