@@ -213,7 +213,8 @@ export const settingsTable = {
     names: ['MAX_FILE_BYTES'],
     schema: size,
     fallback: '5mb',
-    meaning: 'Size of one picture or file that comes as data within a request; a larger one is refused with 413.',
+    meaning:
+      'Size of one picture or file that comes as data within a request; a larger one is refused with 413.',
     option: 'maxFileBytes',
     example: '5mb',
   },

@@ -22,8 +22,11 @@ import { openSqliteStore } from './store/sqlite/sqlite-store.ts'
 import type { Store } from './store/store.ts'
 import { version } from './version.ts'
 
-/** Every setting of `docs/settings.md` by its option's name; what is absent comes from the environment. */
-export interface ParleyOptions extends Partial<Settings> {
+/**
+ * Every setting of `docs/settings.md` by its option's name; what is absent comes from the environment. But the keys of web
+ * search: a tool has no server; `createWebSearch` takes them.
+ */
+export interface ParleyOptions extends Partial<Omit<Settings, 'webSearchApiKey' | 'serperApiKey'>> {
   /** At least one. The first answers routes that name none. */
   agents: readonly Agent[]
   /** Further OpenAI-compatible providers by the prefix of their models' names; or keys and limits of the built-in ones. */
