@@ -46,7 +46,7 @@ async function finish(context: RunContext, plan: Runnable): Promise<NewApproval[
   if (outcome.kind === 'question') {
     const { call_id, name } = plan.call
     const { question } = outcome
-    const asked = { call_id, tool: name, arguments: outcome.input, reason: 'question' as const, question }
+    const asked = { call_id, tool: name, arguments: writtenOf(plan), reason: 'question' as const, question }
     return [newApproval(context, asked)]
   }
   if (outcome.kind === 'lost') {
@@ -61,6 +61,11 @@ async function finish(context: RunContext, plan: Runnable): Promise<NewApproval[
     plan.kind === 'run' ? { settled: [{ call_id: plan.call.call_id, state: outcome.settled }] } : {}
   await commitResult(context, { plan, result, durationMs, batch })
   return []
+}
+
+/** A tool asks only while it runs. */
+function writtenOf(plan: Runnable): unknown {
+  return plan.kind === 'run' ? plan.written : null
 }
 
 async function outcomeOf(context: RunContext, plan: Runnable): Promise<ToolOutcome> {

@@ -17,8 +17,9 @@ export interface PlacedCall {
 
 /** What is to happen with one call of a reply. */
 export type CallPlan = PlacedCall &
+  /** `written`: the arguments as JSON, before the tool's schema and hooks had their say. */
   (
-    | { kind: 'run'; tool: AnyTool; input: unknown; approvalId: string | null }
+    | { kind: 'run'; tool: AnyTool; input: unknown; written: unknown; approvalId: string | null }
     /** It never runs; the model reads why. */
     | { kind: 'refuse'; code: ErrorCode; message: string }
     | { kind: 'approve'; input: unknown; reason: 'policy' | 'outcome_unknown' }
@@ -67,7 +68,14 @@ async function planCall(context: RunContext, placed: PlacedCall): Promise<CallPl
     return refuseMisfit(context, placed, { code: 'tool_bad_arguments', message: parsed.message })
   }
   const input = parsed.value
-  const run = (approvalId: string | null): CallPlan => ({ ...placed, kind: 'run', tool, input, approvalId })
+  const run = (approvalId: string | null): CallPlan => ({
+    ...placed,
+    kind: 'run',
+    tool,
+    input,
+    written,
+    approvalId,
+  })
   const record = context.calls.get(call.call_id)
   const latest = approvals.at(-1)
   // A person's word, an answer to its question too, allows one start: one that the ledger names was used by a holder that
@@ -152,10 +160,10 @@ export function approvalContext(context: RunContext): ApprovalContext {
   }
 }
 
-/** Whether a result of the ledger belongs to this very call. 16 hexadecimal digits. */
-export function inputHash(name: string, input: unknown): string {
+/** Whether a result of the ledger belongs to this very call. Of its arguments as JSON; 16 hexadecimal digits. */
+export function inputHash(name: string, written: unknown): string {
   return createHash('sha256')
-    .update(`${name}\n${JSON.stringify(input)}`)
+    .update(`${name}\n${JSON.stringify(written)}`)
     .digest('hex')
     .slice(0, 16)
 }

@@ -14,7 +14,7 @@ export type CallRecord = Pick<LedgerRecord, 'step' | 'index' | 'call_id' | 'effe
 /** A decision that was asked for about a call. `arguments`: what was shown to the person. */
 export type CallApproval = Pick<
   ApprovalRecord,
-  'id' | 'call_id' | 'arguments' | 'reason' | 'status' | 'decision'
+  'id' | 'call_id' | 'arguments' | 'reason' | 'question' | 'status' | 'decision'
 >
 
 /** A new item, before the log gives it its position. */

@@ -16,13 +16,16 @@ export type ToolEffect = 'read' | 'idempotent' | 'write'
 
 /** Something a tool wants to know from a person while it runs. */
 export interface Question {
-  /** What is asked, for people. */
+  /** What is asked, for people. At most 10,000 characters. */
   message: string
-  /** JSON Schema of the answer. Absent: any text. */
-  schema?: JsonSchema
+  /** Zod or JSON Schema of the answer, at most 20,000 characters as JSON. Absent: any text. */
+  schema?: ZodOrJsonSchema
 }
 
-/** `decline`: the person said no. `cancel`: nobody answered in time. */
+/**
+ * `accept`: `content` fits the schema's JSON Schema; where it was a zod schema, parse it with that. `decline`: the person said no.
+ * `cancel`: nobody answered in time.
+ */
 export type Answer =
   { action: 'accept'; content: unknown } | { action: 'decline'; reason?: string } | { action: 'cancel' }
 
@@ -42,9 +45,9 @@ export interface ToolContext {
   /** Shows progress to whoever watches the run now. Not kept. */
   progress: (progress: { progress?: number; total?: number; message?: string }) => void
   /**
-   * Asks a person. The first time it never returns: the run is suspended with the question and the tool is given up. Once
-   * there is an answer the tool runs again from its beginning, and the same call of `ask` gives it at once; so ask before
-   * anything takes effect, and ask in the same order each time.
+   * Asks a person. The first time it rejects, and nothing the tool does then counts: the run is suspended with the question.
+   * Once there is an answer the tool runs again from its beginning, and the same question (its message and schema) is
+   * answered at once; so ask before anything takes effect. A call may ask 50 times.
    */
   ask: (question: Question) => Promise<Answer>
   /** Writes to the server's log, with run and call id; `fields` under a key of their own. */

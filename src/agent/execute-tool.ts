@@ -1,46 +1,51 @@
 import { sleep } from '../clock.ts'
+import { AppError } from '../errors.ts'
+import type { ApprovalQuestion, ToolProgressEvent } from '../events.ts'
 import { traceOf } from '../logger.ts'
-import type { ToolProgressEvent } from '../events.ts'
 import type { RunError } from '../run-state.ts'
 import type { CallPlan } from './call-plan.ts'
 import { approvalContext } from './call-plan.ts'
 import type { RunContext } from './context.ts'
 import type { Answer, Question, ToolContext } from './definitions.ts'
+import { answersIn, maxQuestions, toAnswer, toApprovalQuestion } from './question.ts'
 import type { NewApproval } from './run-end.ts'
-import { cachedResult, keepResult } from './tool-cache.ts'
+import { cacheFor } from './tool-cache.ts'
 
 export type ToolOutcome =
   | { kind: 'result'; output: string; error?: RunError; settled: 'committed' | 'unknown' }
   /** The run was interrupted and the tool did not end within its second. */
   | { kind: 'lost' }
   /** It wants to know something before it goes on. */
-  | { kind: 'question'; question: Question; input: unknown }
+  | { kind: 'question'; question: ApprovalQuestion }
   /** An agent that serves as the tool waits for these. */
   | { kind: 'asks'; approvals: NewApproval[] }
 
 /** How long a tool may go on after its signal fired because the run was interrupted. */
 const graceMs = 1_000
 const maxErrorChars = 2_000
+/** The wait before a further try doubles up to this. */
+const maxRetryDelayMs = 60_000
 
 type Plan = Extract<CallPlan, { kind: 'run' }>
 type Ending =
   | { ended: 'value'; value: unknown }
   | { ended: 'thrown'; error: unknown }
   | { ended: 'timeout' | 'lost' }
-  | { ended: 'question'; question: Question }
+  | { ended: 'question'; question: ApprovalQuestion }
 
 /**
  * Runs one tool. Whatever it does, throwing, hanging or answering with too much, comes back as a result the model can
  * read. A `write` whose end we did not see is `outcome_unknown`, so that the model is not invited to repeat it.
  */
 export async function executeTool(context: RunContext, plan: Plan): Promise<ToolOutcome> {
-  const kept = cachedResult(context, plan)
+  const cache = cacheFor(context, plan)
+  const kept = cache?.find()
   if (kept !== undefined) return { kind: 'result', output: kept, settled: 'committed' }
   const ending = await settleWithRetries(context, plan)
   switch (ending.ended) {
     case 'value': {
       const outcome = succeed(plan, ending.value)
-      if (outcome.kind === 'result' && !outcome.error) keepResult(context, plan, outcome.output)
+      if (outcome.kind === 'result' && !outcome.error) cache?.keep(outcome.output)
       return outcome
     }
     case 'thrown':
@@ -50,7 +55,7 @@ export async function executeTool(context: RunContext, plan: Plan): Promise<Tool
     case 'lost':
       return { kind: 'lost' }
     case 'question':
-      return { kind: 'question', question: ending.question, input: plan.input }
+      return { kind: 'question', question: ending.question }
     default:
       return ending satisfies never
   }
@@ -60,14 +65,20 @@ async function settleWithRetries(context: RunContext, plan: Plan): Promise<Endin
   const { times, delayMs } = plan.tool.retries
   for (let failures = 0; ; failures++) {
     const ending = await settle(context, plan)
-    const failed = ending.ended === 'thrown' || ending.ended === 'timeout'
-    if (!failed || failures >= times || context.signal.aborted) return ending
-    if (ending.ended === 'thrown') {
-      context.logger.warn({ err: traceOf(ending.error), tool: plan.tool.name }, 'tool failed, trying again')
-    }
-    await sleep({ clock: context.clock, ms: delayMs * 2 ** failures, signal: context.signal })
+    if (!isWorthRetrying(ending) || failures >= times || context.signal.aborted) return ending
+    const waitMs = Math.min(delayMs * 2 ** failures, maxRetryDelayMs)
+    const err = ending.ended === 'thrown' ? traceOf(ending.error) : ending.ended
+    const { call_id, name } = plan.call
+    context.logger.warn({ err, tool: name, call_id, wait_ms: waitMs }, 'tool failed, trying again')
+    await sleep({ clock: context.clock, ms: waitMs, signal: context.signal })
     if (context.signal.aborted) return { ended: 'lost' }
   }
+}
+
+/** A tool that throws a coded error says itself whether the same may go well later. */
+function isWorthRetrying(ending: Ending): boolean {
+  if (ending.ended !== 'thrown') return ending.ended === 'timeout'
+  return !AppError.is(ending.error) || ending.error.retryable
 }
 
 /** Resolves with the first of: the tool's end, its timeout, its question, a second after the run was interrupted. */
@@ -100,15 +111,15 @@ function settle(context: RunContext, plan: Plan): Promise<Ending> {
     const progress: ToolContext['progress'] = (shown) => {
       if (!over) context.log.progress(progressEvent(plan.call.call_id, shown))
     }
-    const answers = answersOf(context, plan.call.call_id)
-    const ask: ToolContext['ask'] = async (question) => {
-      const answer = answers.shift()
-      if (answer) return answer
-      const given = new DOMException('The run waits for an answer; the tool runs again then.', 'AbortError')
-      controller.abort(given)
-      end({ ended: 'question', question })
-      throw given
-    }
+    const ask = asker(context, {
+      plan,
+      signal: controller.signal,
+      isOver: () => over,
+      giveUp(question, reason) {
+        end({ ended: 'question', question })
+        controller.abort(reason)
+      },
+    })
     call(plan, toolContext(context, { plan, signal: controller.signal, progress, ask })).then(
       (value) => end({ ended: 'value', value }),
       // A tool that gives up because the run was interrupted has told us nothing of what it did before.
@@ -153,14 +164,38 @@ function toolContext(
   }
 }
 
-/** What people answered to the questions of a call, in the order it asked them. */
-function answersOf(context: RunContext, callId: string): Answer[] {
-  const questions = (context.approvals.get(callId) ?? []).filter(({ reason }) => reason === 'question')
-  return questions.map(({ status, decision }): Answer => {
-    if (status === 'answered') return { action: 'accept', content: decision?.answer }
-    if (status !== 'rejected') return { action: 'cancel' }
-    return { action: 'decline', ...(decision?.reason === undefined ? {} : { reason: decision.reason }) }
-  })
+/** `ask` of one try: what was answered is given, anything else is asked and the try given up. */
+function asker(
+  context: RunContext,
+  options: {
+    plan: Plan
+    signal: AbortSignal
+    isOver: () => boolean
+    giveUp: (question: ApprovalQuestion, reason: DOMException) => void
+  },
+): ToolContext['ask'] {
+  const { plan, signal, isOver, giveUp } = options
+  const answers = answersIn(context.approvals.get(plan.call.call_id))
+  const ask = async (given: Question): Promise<Answer> => {
+    signal.throwIfAborted()
+    if (isOver()) throw new Error('The tool has ended: its call cannot ask any more.')
+    const question = toApprovalQuestion(given)
+    const answered = answers.take(question)
+    if (answered) return toAnswer(answered)
+    if (answers.count >= maxQuestions) throw new Error(`A call may ask ${maxQuestions} times.`)
+    const reason = new DOMException('The run waits for an answer; the tool runs again then.', 'AbortError')
+    giveUp(question, reason)
+    throw reason
+  }
+  return (given) => {
+    const asked = ask(given)
+    // A tool that does not wait for what it asks must not end the process.
+    asked.catch((error: unknown) => {
+      if (error !== signal.reason)
+        context.logger.warn({ err: traceOf(error), tool: plan.tool.name }, 'asking failed')
+    })
+    return asked
+  }
 }
 
 function succeed(plan: Plan, value: unknown): ToolOutcome {
@@ -180,8 +215,18 @@ function succeed(plan: Plan, value: unknown): ToolOutcome {
   return { kind: 'result', output: cutText(output, plan.tool.maxOutputChars), settled: 'committed' }
 }
 
+/** Codes that a tool may give its failure by throwing an `AppError`. */
+const ownCodes: readonly string[] = [
+  'tool_failed',
+  'tool_timeout',
+  'tool_refused',
+  'tool_bad_arguments',
+  'outcome_unknown',
+]
+
 function fail(context: RunContext, plan: Plan, error: unknown): ToolOutcome {
   context.logger.warn({ err: traceOf(error), tool: plan.tool.name }, 'tool failed')
+  if (AppError.is(error) && ownCodes.includes(error.code)) return failWith(error.code, textOf(error))
   // The text is the tool author's word to the model; the event carries only the code's own.
   const output = `Error: ${cutText(textOf(error) || 'The tool failed.', maxErrorChars)}`
   return {
@@ -203,21 +248,21 @@ function textOf(error: unknown): string {
 
 function timedOut(plan: Plan): ToolOutcome {
   const seconds = (plan.tool.timeoutMs ?? 0) / 1000
-  if (plan.tool.effect === 'write') {
-    const message = `No answer within ${seconds} s. Whether the call took effect is not known: do not repeat it before you have checked.`
-    return {
-      kind: 'result',
-      output: message,
-      error: { code: 'outcome_unknown', message },
-      settled: 'unknown',
-    }
-  }
   const message = `No answer within ${seconds} s.`
+  if (plan.tool.effect !== 'write') return failWith('tool_timeout', message)
+  const unknown = 'Whether the call took effect is not known: do not repeat it before you have checked.'
+  return failWith('outcome_unknown', `${message} ${unknown}`)
+}
+
+/** A failure whose text anybody may read. */
+function failWith(code: string, text: string): ToolOutcome {
+  const message = cutText(text, maxErrorChars)
+  const isUnknown = code === 'outcome_unknown'
   return {
     kind: 'result',
-    output: `Error: ${message}`,
-    error: { code: 'tool_timeout', message },
-    settled: 'committed',
+    output: isUnknown ? message : `Error: ${message}`,
+    error: { code, message },
+    settled: isUnknown ? 'unknown' : 'committed',
   }
 }
 

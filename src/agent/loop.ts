@@ -262,7 +262,7 @@ function claimsOf(plans: readonly CallPlan[]): NonNullable<Batch['claims']> {
       step: one.step,
       index: one.index,
       call_id: one.call.call_id,
-      input_hash: inputHash(one.call.name, one.input),
+      input_hash: inputHash(one.call.name, one.written),
       effect: one.tool.effect,
       approval_id: one.approvalId,
     }))

@@ -25,6 +25,6 @@ export function parseWith<Value>(schema: z.ZodType, input: unknown): ParsedInput
   return { ok: false, message }
 }
 
-function isZodType(input: ZodOrJsonSchema): input is z.ZodType {
+export function isZodType(input: ZodOrJsonSchema): input is z.ZodType {
   return '_zod' in input
 }

@@ -31,9 +31,15 @@ export interface ToolOptions<S extends ZodOrJsonSchema> {
   timeoutMs?: number
   /** Default 50,000. */
   maxOutputChars?: number
-  /** Tries after a failure; the wait before them doubles from `delayMs` (default 500). Only for `read` and `idempotent`. */
+  /**
+   * Further tries, at most 10, after a failure or a timeout; the wait before them doubles from `delayMs` (default 500) up to a
+   * minute. Not after an `AppError` that is not `retryable`. Only for `read` and `idempotent`.
+   */
   retries?: number | { times: number; delayMs?: number }
-  /** How long a result answers the same call of the same owner, within this process. Only for `read`. */
+  /**
+   * How long a result answers the same call of the same owner with the same `run_context`, within this process. Not failures,
+   * nor results of calls that asked a person. Only for `read`.
+   */
   cache?: { ttlMs: number }
   /** A string goes to the model as it is, anything else as JSON. What it throws the model reads as `tool_failed`. */
   execute(input: InputOf<S>, context: ToolContext): unknown
@@ -61,7 +67,7 @@ const optionsSchema = z
     cache: z.strictObject({ ttlMs: z.int().positive() }).optional(),
     execute: functionSchema,
   })
-  .refine(({ retries, effect }) => retries === undefined || (effect ?? 'write') !== 'write', {
+  .refine(({ retries, effect }) => toRetries(retries).times === 0 || (effect ?? 'write') !== 'write', {
     path: ['retries'],
     message: 'only for an effect of read or idempotent: a write must not be repeated',
   })

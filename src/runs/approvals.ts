@@ -1,11 +1,11 @@
-import { z } from 'zod'
 import type { Directory } from '../agent/context.ts'
 import type { Agent } from '../agent/definitions.ts'
-import { parseWith } from '../agent/schema.ts'
+import { checkAnswer } from '../agent/question.ts'
 import { toIsoDate, type Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
-import type { ApprovalRequest } from '../events.ts'
+import type { ApprovalQuestion, ApprovalRequest } from '../events.ts'
 import type { Principal } from '../identity/principal.ts'
+import { maxJsonDepth, nestsDeeperThan } from '../json-depth.ts'
 import type { PlacedItem } from '../items.ts'
 import type { ApprovalRecord, RunRecord, Store } from '../store/store.ts'
 import type { Approvals } from './runs.ts'
@@ -26,12 +26,13 @@ export function createApprovalService(options: ApprovalServiceOptions): Approval
     get,
     list: (principal, input) => store.approvals.list(principal, input),
     async decide(principal, id, decision) {
-      await checkDecision(options, { principal, approval: await get(principal, id), decision })
+      const approval = await get(principal, id)
+      const checked = await checkDecision(options, { principal, approval, decision })
       const result = await store.approvals.decide({
         scope: principal,
         approval_id: id,
         by: principal.name,
-        ...decision,
+        ...checked,
         now: clock.now(),
       })
       if (result.outcome === 'not_found') return notFound()
@@ -60,31 +61,52 @@ export function toApprovalRequest(approval: ApprovalRecord): ApprovalRequest {
 
 type Decision = Parameters<Approvals['decide']>[2]
 
-/** A question takes an answer and nothing else does. */
+/** The decision as it is kept. A question takes an answer and nothing else does. */
 async function checkDecision(
   options: ApprovalServiceOptions,
   input: { principal: Principal; approval: ApprovalRecord; decision: Decision },
-): Promise<void> {
+): Promise<Decision> {
   const { approval, decision } = input
-  const isQuestion = approval.question !== null
-  if (isQuestion && decision.decision === 'approve')
+  const { question } = approval
+  if (question && decision.decision === 'approve')
     refuse('decision', 'This is a question: answer or reject it.')
-  if (!isQuestion && decision.decision === 'answer')
+  if (!question && decision.decision === 'answer')
     refuse('decision', 'This is no question: approve or reject it.')
-  if (decision.decision === 'answer') checkAnswer(approval, decision.answer)
-  if (decision.arguments === undefined) return
-  if (isQuestion) refuse('arguments', 'A question takes an answer, not other arguments.')
-  await checkArguments(options, { ...input, edited: decision.arguments })
+  if (question && decision.arguments !== undefined)
+    refuse('arguments', 'A question takes an answer, not other arguments.')
+  if (decision.decision !== 'answer' && decision.answer !== undefined)
+    refuse('answer', 'Only the decision "answer" takes one.')
+  if (question && decision.decision === 'answer')
+    return { ...decision, answer: fitAnswer(question, decision.answer) }
+  if (decision.arguments !== undefined)
+    await checkArguments(options, { ...input, edited: decision.arguments })
+  return decision
 }
 
-/** The answer must be what the question asks for. */
-function checkAnswer({ question }: ApprovalRecord, answer: unknown): void {
-  if (!question?.schema) {
-    if (typeof answer !== 'string') refuse('answer', 'must be a text')
-    return
+/** The answer as the question wants it. */
+function fitAnswer(question: ApprovalQuestion, answer: unknown): unknown {
+  if (!isJson(answer)) refuse('answer', `Must be JSON, at most ${maxJsonDepth} levels deep`)
+  const checked = checkAnswer(question, answer)
+  if (checked.ok) return checked.value
+  const message = checked.issues.map(
+    ({ path, message: fault }) => `${['answer', ...path].join('.')}: ${fault}`,
+  )
+  throw new AppError('invalid_request', {
+    message: message.join('; '),
+    locations: checked.issues.map(({ path, message: fault }) => ({
+      path: ['body', 'answer', ...path],
+      message: fault,
+    })),
+  })
+}
+
+function isJson(value: unknown): boolean {
+  try {
+    const text = JSON.stringify(value) as string | undefined
+    return text !== undefined && !nestsDeeperThan(text, maxJsonDepth)
+  } catch {
+    return false
   }
-  const parsed = parseWith(z.fromJSONSchema(question.schema), answer)
-  if (!parsed.ok) refuse('answer', parsed.message)
 }
 
 /** Edited arguments must fit the tool now: a person can mend them, the model could not. */

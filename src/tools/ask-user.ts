@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import type { JsonSchema, Question, Tool } from '../agent/definitions.ts'
+import type { Tool, ZodOrJsonSchema } from '../agent/definitions.ts'
+import { parseDefinition } from '../agent/parse-definition.ts'
 import { tool } from '../agent/tool.ts'
 
 export interface AskUserOptions {
@@ -7,33 +8,50 @@ export interface AskUserOptions {
   name?: string
   /** When the model is to ask, and what. */
   description?: string
-  /** JSON Schema of every answer. Absent: any text, or one of the choices the model offers. */
-  schema?: JsonSchema
+  /** Zod or JSON Schema of every answer. Absent: any text, or one of the choices the model offers. */
+  schema?: ZodOrJsonSchema
+}
+
+export interface AskUserInput {
+  question: string
+  /** Of a tool whose answers have no schema. */
+  choices?: string[] | undefined
 }
 
 const defaultDescription =
   'Asks the user a question and waits for the answer, however long that takes. Use it when you cannot go on without something only they know.'
 
+const optionsSchema = z.strictObject({
+  name: z.string().optional(),
+  description: z.string().optional(),
+  schema: z.looseObject({}).optional(),
+})
+
+const question = z.string().min(1).max(4000)
+const choices = z.array(z.string().min(1).max(200)).min(2).max(20)
+
 /**
  * A tool by which a model asks a person: the run is suspended with the question, among its approvals, until it is answered or
  * rejected, or until the agent's `approvalTimeoutMs` is over.
  */
-export function createAskUser(options: AskUserOptions = {}): Tool<{ question: string; choices?: string[] }> {
+export function createAskUser(options: AskUserOptions = {}): Tool<AskUserInput> {
+  parseDefinition({ what: 'tool', schema: optionsSchema, options })
   const { name = 'ask_user', description = defaultDescription, schema } = options
+  const input: z.ZodType<AskUserInput> = schema
+    ? z.object({ question })
+    : z.object({ question, choices: choices.optional() })
   return tool({
     name,
     description,
-    input: z.object({
-      question: z.string().min(1).max(4000),
-      choices: z.array(z.string().min(1).max(200)).min(2).max(20).optional(),
-    }),
+    input,
     // Asking changes nothing: after a crash it is simply asked again.
     effect: 'read',
-    async execute({ question, choices }, context) {
-      const answer = await context.ask(toQuestion(question, schema ?? choicesSchema(choices)))
+    async execute(given, context) {
+      const wanted = schema ?? choicesSchema(given.choices)
+      const answer = await context.ask({ message: given.question, ...(wanted ? { schema: wanted } : {}) })
       switch (answer.action) {
         case 'accept':
-          return typeof answer.content === 'string' ? answer.content : JSON.stringify(answer.content)
+          return answer.content
         case 'decline':
           return `The user does not want to answer.${answer.reason ? ` They say: ${answer.reason}` : ''}`
         case 'cancel':
@@ -42,16 +60,12 @@ export function createAskUser(options: AskUserOptions = {}): Tool<{ question: st
           return answer satisfies never
       }
     },
-  }) as Tool<{ question: string; choices?: string[] }>
+  })
 }
 
 /** Asks for a text, or for one of the choices the model offers. */
 export const askUser = createAskUser()
 
-function toQuestion(message: string, schema: JsonSchema | undefined): Question {
-  return schema === undefined ? { message } : { message, schema }
-}
-
-function choicesSchema(choices: readonly string[] | undefined): JsonSchema | undefined {
-  return choices && { type: 'string', enum: [...choices] }
+function choicesSchema(offered: AskUserInput['choices']): ZodOrJsonSchema | undefined {
+  return offered && { type: 'string', enum: offered }
 }
