@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { agent } from '../../src/agent/agent.ts'
 import { brokenModel, inquiryModel, randomModel } from './random-model.ts'
@@ -53,7 +54,14 @@ export const randomAgents = [
     },
   }),
   agent({ name: 'relay', model, tools: [read], handoffs: [accounts, sales], maxHandoffs: 3 }),
-  agent({ name: 'lead', model, tools: [read, helper.asTool(), scout.asTool()], maxSteps: 4 }),
+  agent({
+    name: 'lead',
+    model,
+    tools: [read, helper.asTool(), scout.asTool()],
+    maxSteps: 4,
+    // Time to die in, between the last word of an agent that serves and the result of its call.
+    hooks: { afterTool: () => sleep(30, undefined) },
+  }),
   agent({
     name: 'strategist',
     model,
