@@ -32,7 +32,8 @@ export interface OpenDirectory extends Directory {
 
 /**
  * Everything agents refer to: other agents, models, tools that are found while the server runs. Throws `model_not_configured`
- * for an agent whose first model cannot be had, and a `TypeError` for names that are not served or stand for two agents.
+ * for an agent one of whose models cannot be had (one that stands in is needed when it is too late to set it up), and a
+ * `TypeError` for names that are not served or stand for two agents.
  */
 export function openDirectory(options: DirectoryOptions): OpenDirectory {
   const { agents, registry } = options
@@ -40,7 +41,7 @@ export function openDirectory(options: DirectoryOptions): OpenDirectory {
   const modelFor = createModelFor(options)
   const modelsOf = createModelsOf(options, modelFor)
   for (const agent of known.values()) {
-    modelsOf(agent, undefined)
+    warnUnpriced(options, { agent, models: modelsOf(agent, undefined) })
     if (agent.planning?.model !== undefined) modelFor(agent.planning.model)
     if (agent.routing.model !== undefined) modelFor(agent.routing.model)
     const summariser = agent.history.summarise?.model
@@ -66,6 +67,17 @@ export function openDirectory(options: DirectoryOptions): OpenDirectory {
       await Promise.allSettled([...sources.values()].map((source) => source.close()))
     },
   }
+}
+
+/** A budget for cost does not hold where nobody knows what a call costs. */
+function warnUnpriced(
+  { registry, logger }: DirectoryOptions,
+  { agent, models }: { agent: Agent; models: readonly Model[] },
+): void {
+  if (agent.budget.cost === undefined) return
+  const unpriced = models.filter(({ id }) => !registry.infoOf(id).price).map(({ id }) => id)
+  if (unpriced.length === 0) return
+  logger.warn({ agent: agent.name, models: unpriced }, 'the budget limits the cost, but these have no price')
 }
 
 /** The agents that are served and all that they name. */

@@ -84,6 +84,17 @@ export const callerToolSchema = z.strictObject({
 })
 export type CallerTool = z.infer<typeof callerToolSchema>
 
+/** Limits of one run that a request sets: an agent's own hold beside them. */
+export const budgetSchema = z.strictObject({
+  /** Input and output together. */
+  tokens: z.int().positive().optional(),
+  /** In the unit of the price table. */
+  cost: z.number().positive().optional(),
+  /** Time in which the run is worked on. */
+  seconds: z.number().positive().optional(),
+  tool_calls: z.int().nonnegative().optional(),
+})
+
 /** What a request may say about how its run is executed. Kept with the run, so that any later attempt reads the same. */
 export const runOptionsSchema = z.strictObject({
   instructions: z.string().optional(),
@@ -94,6 +105,7 @@ export const runOptionsSchema = z.strictObject({
   max_steps: z.int().min(0).max(1000).optional(),
   force_answer: z.boolean().optional(),
   output_schema: z.record(z.string(), z.unknown()).optional(),
+  budget: budgetSchema.optional(),
   tool_choice: z
     .union([z.enum(['auto', 'none', 'required']), z.strictObject({ name: z.string() })])
     .optional(),

@@ -4,7 +4,7 @@ import { agentOptionsSchema, isAgent, isToolSource, type AgentOptions } from './
 import type { Agent, AnyTool, AsToolOptions, History, Output, Routing, Specialist } from './definitions.ts'
 import { DefinitionError, parseDefinition } from './parse-definition.ts'
 import { wordsOf } from './keywords.ts'
-import { parseWith, readSchema } from './schema.ts'
+import { parseWaiting, readSchema } from './schema.ts'
 import { tool } from './tool.ts'
 
 const week = 7 * 24 * 3600 * 1000
@@ -118,7 +118,7 @@ function toHistory({ summarise, ...limits }: NonNullable<AgentOptions['history']
 function toOutput(name: string, given: NonNullable<AgentOptions['output']>): Output {
   try {
     const { schema, jsonSchema } = readSchema(given)
-    return { schema: jsonSchema, parse: (value) => parseWith(schema, value) }
+    return { schema: jsonSchema, parse: (value) => parseWaiting(schema, value) }
   } catch (error) {
     throw new DefinitionError(
       `agent ${name}: output: ${error instanceof Error ? error.message : String(error)}`,

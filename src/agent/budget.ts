@@ -6,32 +6,32 @@ import { spentNow } from './totals.ts'
 /** From here on the model knows that the end is near. */
 const reminderShare = 0.8
 
+export type Exhausted = 'tokens' | 'cost' | 'time' | 'tool calls'
+
 interface Use {
-  what: 'tokens' | 'cost' | 'time' | 'tool calls'
+  what: Exhausted
   share: number
 }
 
-/** The limit that the run has reached; undefined while it is within all of them. */
-export function exhaustedBudget(context: RunContext): Use['what'] | undefined {
-  const use = largestUse(context)
-  return use && use.share >= 1 ? use.what : undefined
+/** A limit that the run has reached, tool calls only where it is the only one; undefined while it is within all of them. */
+export function exhaustedBudget(context: RunContext): Exhausted | undefined {
+  if (context.budgets.length === 0) return undefined
+  const over = usesNow(context).filter(({ share }) => share >= 1)
+  return (over.find(({ what }) => what !== 'tool calls') ?? over[0])?.what
 }
 
 /** What the model is told, once in a run, when a limit is near. */
 export function remindOfBudget(context: RunContext): NoteItem | undefined {
-  const use = largestUse(context)
+  if (context.budgets.length === 0) return undefined
+  const [use] = usesNow(context).toSorted((a, b) => b.share - a.share)
   if (!use || use.share < reminderShare) return undefined
   if (context.items.some(({ item }) => item.type === 'note' && item.kind === 'reminder')) return undefined
   const text = `${Math.floor(use.share * 100)} % of the ${use.what} allowed for this task are used up. Come to an end: give your answer with what you have.`
   return { type: 'note', id: createId('item'), kind: 'reminder', text }
 }
 
-function largestUse(context: RunContext): Use | undefined {
-  let largest: Use | undefined
-  for (const limits of context.budgets) {
-    for (const use of usesOf(context, limits)) if (!largest || use.share > largest.share) largest = use
-  }
-  return largest
+function usesNow(context: RunContext): Use[] {
+  return context.budgets.flatMap((limits) => usesOf(context, limits))
 }
 
 function usesOf({ clock }: RunContext, { budget, totals }: RunContext['budgets'][number]): Use[] {

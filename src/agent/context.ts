@@ -87,6 +87,8 @@ export interface Totals {
   spent: Spent
   /** Clock of the attempt when `spent.worked_ms` was 0 for it: monotonic, in milliseconds. */
   readonly workingSince: number
+  /** Codes of warnings that were given: what a budget limits and nobody counts. */
+  readonly warned: Set<string>
   /** Of whoever called the agent: what is counted here is counted there too. Null: these are the run's. */
   readonly parent: Totals | null
 }

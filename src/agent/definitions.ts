@@ -200,7 +200,8 @@ export interface AsToolOptions {
 export interface Output {
   /** As the model is told. */
   readonly schema: JsonSchema
-  parse(value: unknown): ParsedInput<unknown>
+  /** The value as the schema has it, or what is wrong with it. */
+  parse(value: unknown): ParsedInput<unknown> | Promise<ParsedInput<unknown>>
 }
 
 /** An agent as it is served: inert, every default filled in. */

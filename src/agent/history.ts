@@ -94,10 +94,7 @@ function pastNotes(items: readonly PlacedItem[]): PlacedItem[] {
   for (const { item, step } of items) {
     if (item.type === 'note' && item.kind === 'correction') corrected.add(step)
   }
-  return items.filter(({ item, step }) => {
-    if (item.type === 'note') return false
-    return !(item.type === 'message' && step !== null && corrected.has(step))
-  })
+  return items.filter(({ item, step }) => item.type !== 'note' && (step === null || !corrected.has(step)))
 }
 
 const noteHeadings = {

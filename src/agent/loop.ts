@@ -1,24 +1,19 @@
-import { AppError } from '../errors.ts'
 import type { EventDraft, PendingCall } from '../events.ts'
 import type { ToolCallItem } from '../items.ts'
 import type { StopReason } from '../run-state.ts'
 import { act } from './act.ts'
 import { RefusedInquiry } from './ask-model.ts'
-import { exhaustedBudget, remindOfBudget } from './budget.ts'
+import { exhaustedBudget, remindOfBudget, type Exhausted } from './budget.ts'
 import { inputHash, planCalls, type CallPlan, type PlacedCall } from './call-plan.ts'
-import type { Batch, NewItem, RunContext } from './context.ts'
-import { checkAnswer, correction, countCorrections, maxCorrections, outputOf } from './output.ts'
+import { conclude, filtered, takeReply, type Progress, type Reply } from './conclude.ts'
+import type { Batch, RunContext } from './context.ts'
+import { countCorrections } from './output.ts'
 import { plan } from './plan.ts'
 import { route } from './route.ts'
 import { completed, newApproval, suspended, type NewApproval } from './run-end.ts'
 import { summarise } from './summarise.ts'
 import { think, type Thought } from './think.ts'
-import { totalsOf } from './totals.ts'
 import { planTransfer } from './transfer.ts'
-
-type Reply = Extract<Thought, { kind: 'reply' }>
-/** What a function of the loop leaves: the run goes on, or has ended or waits and is committed so. */
-type Progress = 'goes on' | 'over'
 
 /**
  * Route, plan, think, act, observe, until the run ends or waits for somebody: then it is committed so. Goes on wherever the committed
@@ -37,14 +32,14 @@ export async function runLoop(context: RunContext): Promise<void> {
 async function takeSteps(context: RunContext): Promise<void> {
   if (context.attempt > 1 && (await recover(context)) === 'over') return
   if (context.unrouted) await route(context, context.unrouted)
-  while (context.steps < stepLimit(context)) {
-    const exhausted = context.budgets.length > 0 ? exhaustedBudget(context) : undefined
+  for (;;) {
+    const exhausted = exhaustedBudget(context)
     if (exhausted !== undefined) return endAtBudget(context, exhausted)
+    if (context.steps - countCorrections(context) >= stepLimit(context)) return endAtSteps(context)
     await prepareStep(context)
     const thought = await think(context, { offerTools: true })
     if ((await observe(context, thought)) === 'over') return
   }
-  await endAtSteps(context)
 }
 
 /** What comes before a model is asked: a summary of what no longer fits, the plan, a word on the budget. */
@@ -52,7 +47,6 @@ async function prepareStep(context: RunContext): Promise<void> {
   const { planning, history } = context.agent
   if (history.summarise) await summarise(context)
   if (planning) await plan(context)
-  if (context.budgets.length === 0) return
   const reminder = remindOfBudget(context)
   if (!reminder) return
   await context.log.commit({ items: [{ step: context.steps, void: false, item: reminder }] })
@@ -106,48 +100,6 @@ async function observe(context: RunContext, thought: Thought): Promise<Progress>
   return carryOut(context, plans)
 }
 
-/** Ends the run with an answer, or tells the model what is wrong with it where it must satisfy a schema. */
-async function conclude(
-  context: RunContext,
-  thought: Reply,
-  { stop, forced = false }: { stop: StopReason; forced?: boolean },
-): Promise<Progress> {
-  const step = context.steps
-  const batch = takeReply(context, thought)
-  if (stop === 'content_filter') batch.events?.push(filtered('The model provider filtered the answer.'))
-  const ending = { batch, stop, output: messageIds(thought), forced }
-  const output = stop === 'content_filter' ? null : outputOf(context)
-  if (!output) {
-    await context.log.commit(completed(context, ending))
-    return 'over'
-  }
-  const verdict = checkAnswer(output, thought.items)
-  if (verdict.ok) {
-    await context.log.commit(completed(context, { ...ending, parsed: verdict.value }))
-    return 'over'
-  }
-  if (countCorrections(context) >= maxCorrections) {
-    // What it said stays, as the output of a run that failed.
-    context.log.defer({ events: batch.events ?? [], items: batch.items ?? [] })
-    throw new AppError('output_invalid', { cause: new Error(verdict.message) })
-  }
-  const note: NewItem = { step, void: false, item: correction(output, verdict.message) }
-  await context.log.commit({ ...batch, items: [...(batch.items ?? []), note] })
-  return 'goes on'
-}
-
-/** The batch that commits a reply; the run's totals move on with it. */
-function takeReply(context: RunContext, thought: Reply): Batch {
-  const step = context.steps
-  context.steps = step + 1
-  return {
-    events: [thought.stepEnd],
-    items: thought.items.map((item) => ({ step, void: false, item })),
-    ...totalsOf(context),
-    steps: context.steps,
-  }
-}
-
 /** Runs the calls of a step; then suspends, hands over, or ends with `client_tools`, where calls ask for that. */
 async function carryOut(context: RunContext, plans: readonly CallPlan[]): Promise<Progress> {
   const asked = await act(context, plans)
@@ -192,8 +144,8 @@ async function endAtSteps(context: RunContext): Promise<void> {
   await endWithWhatThereIs(context, 'max_steps')
 }
 
-/** A limit of the run is reached. An answer without tools costs no tool calls; of all else there is nothing left. */
-async function endAtBudget(context: RunContext, what: string): Promise<void> {
+/** A budget is used up. An answer without tools costs no tool calls; of all else there is nothing left. */
+async function endAtBudget(context: RunContext, what: Exhausted): Promise<void> {
   const force = context.options.force_answer ?? context.agent.forceAnswer
   warn(context, 'budget', `The run has used up its budget: ${what}.`)
   if (force && what === 'tool calls') return forceAnswer(context, 'budget')
@@ -205,6 +157,8 @@ async function forceAnswer(context: RunContext, stop: StopReason): Promise<void>
     const thought = await think(context, { offerTools: false })
     if (thought.kind === 'refused') return endRefused(context, thought)
     if ((await conclude(context, thought, { stop, forced: true })) === 'over') return
+    const exhausted = exhaustedBudget(context)
+    if (exhausted !== undefined && exhausted !== 'tool calls') return endAtBudget(context, exhausted)
   }
 }
 
@@ -226,10 +180,6 @@ async function endRefused(
   await context.log.commit(completed(context, { batch, stop: 'content_filter', output: [] }))
 }
 
-function filtered(message: string): EventDraft {
-  return { type: 'warning', code: 'content_filter', message }
-}
-
 function warn(context: RunContext, code: string, message: string): void {
   context.log.defer({ events: [{ type: 'warning', code, message }] })
 }
@@ -243,10 +193,6 @@ function stopReasonOf(thought: Reply): StopReason {
     default:
       return 'final'
   }
-}
-
-function messageIds(thought: Reply): string[] {
-  return thought.items.filter((item) => item.type === 'message').map(({ id }) => id)
 }
 
 function lastMessageIds(context: RunContext): string[] {
@@ -268,7 +214,10 @@ function claimsOf(plans: readonly CallPlan[]): NonNullable<Batch['claims']> {
     }))
 }
 
-/** An agent's own limit counts from where it took over the run, a request's from the run's start. */
+/**
+ * An agent's own limit counts from where it took over the run, a request's from the run's start. Corrections of an answer are
+ * left out: they have a limit of their own.
+ */
 function stepLimit({ agent, options, stepsBefore }: RunContext): number {
   const { max_steps = Infinity } = options
   const own = max_steps === Infinity ? agent.maxSteps : max_steps

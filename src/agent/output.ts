@@ -1,59 +1,119 @@
-import { z } from 'zod'
 import { createId } from '../ids.ts'
 import { textOf, type Item, type NoteItem } from '../items.ts'
 import { maxJsonDepth, nestsDeeperThan } from '../json-depth.ts'
+import { authorFault, callAuthor } from './author-code.ts'
+import { TookTooLong, within } from './bounded.ts'
 import type { RunContext } from './context.ts'
 import type { JsonSchema, Output } from './definitions.ts'
+import { toZod } from './json-schema.ts'
 import { parseWith } from './schema.ts'
 
-/** How often the model is told what is wrong with its answer. */
+/** How often in a run the model is told what is wrong with its answer. */
 export const maxCorrections = 2
+
+/** A schema of a caller's own, or an answer to it, must be read and checked in this time: no other run goes on meanwhile. */
+const maxCheckMs = 250
 
 const requested = new WeakMap<JsonSchema, Output>()
 
-/** What the answer of this run must be: what the request asks for, else the agent's own. */
-export function outputOf(context: RunContext): Output | null {
-  const schema = context.options.output_schema
-  if (schema === undefined) return context.agent.output
+/** What the answer of this run must be: what the request asks for, else the agent at work, else the one that was called. */
+export function outputOf({ options, agent, called }: RunContext): Output | null {
+  const schema = options.output_schema
+  return schema === undefined ? (agent.output ?? called.output) : requestedOutput(schema)
+}
+
+/** Throws where a JSON Schema holds what cannot be checked. */
+export function requestedOutput(schema: JsonSchema): Output {
   const known = requested.get(schema)
   if (known) return known
-  const made = toOutput(schema)
+  const checked = within(maxCheckMs, () => toZod(schema))
+  const made: Output = {
+    schema,
+    parse(value) {
+      try {
+        return within(maxCheckMs, () => parseWith(checked, value))
+      } catch (error) {
+        // A pattern that finds no end, or references in a circle.
+        if (!(error instanceof TookTooLong) && !(error instanceof RangeError)) throw error
+        return { ok: false, message: `It cannot be checked: ${error.message}.` }
+      }
+    },
+  }
   requested.set(schema, made)
   return made
 }
 
-/** Throws where a JSON Schema holds what cannot be checked. */
-export function toOutput(schema: JsonSchema): Output {
-  const checked = z.fromJSONSchema(schema)
-  return { schema, parse: (value) => parseWith(checked, value) }
+/** Whether providers take the schema as it is: they give objects only. Other answers they are asked for in words. */
+export function isForProviders({ schema }: Output): boolean {
+  return schema.type === 'object'
 }
 
-export type Verdict = { ok: true; value: unknown } | { ok: false; message: string }
+/** `cut`: the answer ends at the limit of its length. */
+export type Verdict = { ok: true; value: unknown } | { ok: false; message: string; cut: boolean }
 
-/** Whether an answer is what was asked for. */
-export function checkAnswer(output: Output, items: readonly Item[]): Verdict {
-  const text = items.map((item) => (item.type === 'message' ? textOf(item) : '')).join('')
-  const json = withoutFence(text)
-  if (json === '') return { ok: false, message: 'The answer is empty.' }
-  if (nestsDeeperThan(json, maxJsonDepth)) return { ok: false, message: 'The JSON nests too deep.' }
-  let value: unknown
+/**
+ * Whether an answer is what was asked for; with the value that the schema makes of it. Rejects with `internal` where the author's
+ * schema throws, or makes something that is no JSON.
+ */
+export async function checkAnswer(
+  context: RunContext,
+  input: { output: Output; items: readonly Item[]; cut: boolean },
+): Promise<Verdict> {
+  const { output, items, cut } = input
+  const json = withoutFence(items.map((item) => (item.type === 'message' ? textOf(item) : '')).join(''))
+  const read = readJson(json)
+  if (!read.ok) return { ...read, cut }
+  // The beginning of a number is a number, too.
+  if (cut && typeof read.value === 'number') return { ok: false, message: 'It is not whole.', cut }
+  const parsed = await callAuthor(context.signal, () => output.parse(read.value))
+  if (!parsed.ok) return { ...parsed, cut }
+  assertJson(parsed.value)
+  return parsed
+}
+
+type Read = { ok: true; value: unknown } | { ok: false; message: string }
+
+function readJson(json: string): Read {
+  if (json === '') return { ok: false, message: 'It is empty.' }
+  if (nestsDeeperThan(json, maxJsonDepth)) return { ok: false, message: 'It nests too deep.' }
   try {
-    value = JSON.parse(json)
+    return { ok: true, value: JSON.parse(json) as unknown }
   } catch (error) {
-    return { ok: false, message: `The answer is not JSON: ${error instanceof Error ? error.message : ''}` }
+    return { ok: false, message: `It is not JSON: ${error instanceof Error ? error.message : String(error)}` }
   }
-  return output.parse(value)
+}
+
+/** It is kept as JSON: a Map, a bigint, or nothing at all is a mistake in the author's schema. */
+function assertJson(value: unknown): void {
+  let text: string | undefined
+  try {
+    text = JSON.stringify(value) as string | undefined
+  } catch (error) {
+    throw authorFault(error)
+  }
+  if (text === undefined) throw authorFault(new TypeError('the schema of the output makes what is no JSON'))
+}
+
+const maxMessageChars = 2_000
+
+/** What is wrong with an answer, for people and for the model. */
+export function faultOf({ message, cut }: Extract<Verdict, { ok: false }>): string {
+  const short = message.length > maxMessageChars ? `${message.slice(0, maxMessageChars)}…` : message
+  return cut ? `It was cut at the limit of its length. ${short}` : short
 }
 
 /** What the model is told about an answer that does not do. */
-export function correction(output: Output, message: string): NoteItem {
-  const text = `Your answer does not satisfy the required JSON Schema: ${message.slice(0, 2000)}\nAnswer again with the corrected JSON only, nothing else. The schema: ${JSON.stringify(output.schema)}`
+export function correction(output: Output, verdict: Extract<Verdict, { ok: false }>): NoteItem {
+  const how = verdict.cut
+    ? 'Answer again, shorter, with the JSON only'
+    : 'Answer again with the corrected JSON only'
+  const text = `Your answer does not satisfy the required JSON Schema. ${faultOf(verdict)}\n${how}, nothing else. The schema: ${JSON.stringify(output.schema)}`
   return { type: 'note', id: createId('item'), kind: 'correction', text }
 }
 
 /** Corrections that were made in this run. */
-export function countCorrections(context: RunContext): number {
-  return context.items.filter(({ item }) => item.type === 'note' && item.kind === 'correction').length
+export function countCorrections({ items }: RunContext): number {
+  return items.filter(({ item }) => item.type === 'note' && item.kind === 'correction').length
 }
 
 /** What a model is told where its provider may not hold it to the schema. */

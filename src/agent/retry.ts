@@ -22,7 +22,7 @@ export function failOver(
   input: { model: Model; failure: AppError; maxTries: number },
 ): number | undefined {
   const { model, failure } = input
-  if (isAuthorFault(failure)) return undefined
+  if (isAuthorFault(failure) || isFinal(failure)) return undefined
   const tries = (line.failures.get(model) ?? 0) + 1
   line.failures.set(model, tries)
   const others = line.models.filter((one) => one !== model)
@@ -31,6 +31,14 @@ export function failOver(
   if (!next) return undefined
   // A model that has not been asked yet need not wait for the one that failed.
   return line.failures.has(next) ? backoffMs(failure, tries) : 0
+}
+
+/**
+ * A provider that refuses the content has judged it: others are not asked until one lets it pass. All else may be the model's
+ * own: its key, its name, its window, what it cannot do, a bug of its client.
+ */
+function isFinal({ code }: AppError): boolean {
+  return code === 'content_filter'
 }
 
 /** Whether the same model may be asked again. */

@@ -9,7 +9,7 @@ import type { Directory, RunContext } from './context.ts'
 import type { Agent } from './definitions.ts'
 import { instructionsContext } from './instructions.ts'
 import { byKeywords } from './keywords.ts'
-import { limitsOf, totalsOf } from './totals.ts'
+import { limitsOfRun, totalsOf } from './totals.ts'
 
 /** How much a routing model reads of what was said before: so many messages, each up to so many characters. */
 const maxSaid = 6
@@ -44,12 +44,12 @@ async function switchAgent(context: RunContext, { to, why }: Choice): Promise<vo
   if (to !== from) switchTo(context, to)
 }
 
-/** From now on that agent works: as itself, and within the limits of the one that was called and its own. */
+/** From now on that agent works: as itself, and within the limits of the run and its own. */
 export function switchTo(context: RunContext, agent: Agent): void {
-  const { called, directory, options, totals } = context
+  const { directory, options } = context
   context.agent = agent
   context.models = modelsAtWork(directory, { agent, options })
-  context.budgets = limitsOf([called, agent], totals)
+  context.budgets = limitsOfRun(context)
   context.stepsBefore = context.steps
 }
 

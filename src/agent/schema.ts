@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { JsonSchema, ParsedInput, ZodOrJsonSchema } from './definitions.ts'
+import { toZod } from './json-schema.ts'
 
 /**
  * A zod schema or a JSON Schema, as both. Throws where one has no counterpart. The JSON Schema describes the value before the
@@ -9,14 +10,22 @@ export function readSchema(given: ZodOrJsonSchema): {
   schema: z.ZodType
   jsonSchema: JsonSchema
 } {
-  if (!isZodType(given)) return { schema: z.fromJSONSchema(given), jsonSchema: given }
+  if (!isZodType(given)) return { schema: toZod(given), jsonSchema: given }
   const { $schema: _dialect, ...jsonSchema } = z.toJSONSchema(given, { io: 'input' }) as JsonSchema
   return { schema: given, jsonSchema }
 }
 
 /** The value after the schema's own changes, or its faults in one line, each with its place. */
 export function parseWith<Value>(schema: z.ZodType, input: unknown): ParsedInput<Value> {
-  const result = schema.safeParse(input)
+  return toParsed(schema.safeParse(input))
+}
+
+/** The same for a schema whose author may need to wait: an asynchronous refinement or change. */
+export async function parseWaiting(schema: z.ZodType, input: unknown): Promise<ParsedInput<unknown>> {
+  return toParsed(await schema.safeParseAsync(input))
+}
+
+function toParsed<Value>(result: z.ZodSafeParseResult<unknown>): ParsedInput<Value> {
   // The schema's output type is what the caller infers from it.
   if (result.success) return { ok: true, value: result.data as Value }
   const message = result.error.issues

@@ -9,7 +9,7 @@ import { orAborted } from './author-code.ts'
 import type { RunContext } from './context.ts'
 import { createReplyBuilder, type ReplyBuilder } from './reply-builder.ts'
 import { filterReply } from './reply-filter.ts'
-import { prepareRequest } from './request.ts'
+import { prepareRequest, takesInput } from './request.ts'
 import { failOver, type ModelLine } from './retry.ts'
 import { runAfterModel } from './run-hooks.ts'
 import { countUsage } from './totals.ts'
@@ -43,7 +43,7 @@ interface Attempts extends ModelLine {
  * partial items.
  */
 export async function think(context: RunContext, options: { offerTools: boolean }): Promise<Thought> {
-  const attempts: Attempts = { models: context.models, failures: new Map(), maxTurns: undefined }
+  const attempts: Attempts = { models: modelsInLine(context), failures: new Map(), maxTurns: undefined }
   for (let started = false; ; started = true) {
     const model = firstOf(attempts)
     const prepared = await prepareRequest(context, {
@@ -78,6 +78,12 @@ export async function think(context: RunContext, options: { offerTools: boolean 
   }
 }
 
+/** One that stands in must be able to take what the caller sends; that the first cannot is the caller's to know. */
+function modelsInLine(context: RunContext): readonly Model[] {
+  if (context.models.length < 2) return context.models
+  return context.models.filter((model, index) => index === 0 || takesInput(context, model))
+}
+
 function firstOf({ models }: Attempts): Model {
   const [model] = models
   if (!model) throw new AppError('model_not_configured')
@@ -105,7 +111,6 @@ function nextAttempt(
     attempts.maxTurns = Math.floor(turns / 2)
     return { waitMs: 0 }
   }
-  if (failure.code === 'input_not_accepted' || failure.code === 'run_context_missing') return undefined
   const waitMs = failOver(attempts, { model, failure, maxTries: context.agent.modelTries })
   return waitMs === undefined ? undefined : { waitMs }
 }
@@ -131,9 +136,10 @@ async function askOnce(
     .finally(() => {
       over = true
     })
+  // Also of a reply that comes with the cancel: it has to be paid for.
+  const cost = countUsage(context, model.id, end.usage)
   context.signal.throwIfAborted()
   const items = reply.finish()
-  const cost = countUsage(context, model.id, end.usage)
   const stepEnd: EventDraft = {
     type: 'step.end',
     step: context.steps,

@@ -8,12 +8,25 @@ const nothingSpent: Spent = { cost: null, tool_calls: 0, worked_ms: 0 }
 /** Totals of a run that go on from what earlier attempts counted. */
 export function createTotals(before: { usage: Usage; spent: Spent | null }, clock: Clock): Totals {
   const spent = { ...(before.spent ?? nothingSpent) }
-  return { usage: before.usage, spent, workingSince: clock.monotonic() - spent.worked_ms, parent: null }
+  const workingSince = clock.monotonic() - spent.worked_ms
+  return { usage: before.usage, spent, workingSince, warned: new Set(), parent: null }
 }
 
 /** Totals of an agent that serves as a tool, from its start in this attempt: what it used before is the run's only. */
 export function createServedTotals(parent: Totals, clock: Clock): Totals {
-  return { usage: noUsage, spent: { ...nothingSpent }, workingSince: clock.monotonic(), parent }
+  const spent = { ...nothingSpent }
+  return { usage: noUsage, spent, workingSince: clock.monotonic(), warned: new Set(), parent }
+}
+
+/** The limits of a run: what its request asks for, those of the agent that was called and of the one at work. */
+export function limitsOfRun(
+  context: Pick<RunContext, 'options' | 'called' | 'agent' | 'totals'>,
+): RunContext['budgets'] {
+  const { options, called, agent, totals } = context
+  const own = limitsOf([called, agent], totals)
+  if (!options.budget) return own
+  const { tool_calls: toolCalls, ...budget } = options.budget
+  return [{ budget: { ...budget, ...(toolCalls === undefined ? {} : { toolCalls }) }, totals }, ...own]
 }
 
 /** The limits of agents, each agent's once. Empty where they have none. */
@@ -24,13 +37,38 @@ export function limitsOf(agents: readonly Agent[], totals: Totals): RunContext['
 
 /** Adds what a model call used. Returns its cost, where the model has a price. */
 export function countUsage(context: RunContext, modelId: string, usage: Usage | null): number | undefined {
+  const cost = usage ? context.directory.costOf(modelId, usage) : undefined
+  if (context.budgets.length > 0) warnUncounted(context, { modelId, usage, cost })
   if (!usage) return undefined
-  const cost = context.directory.costOf(modelId, usage)
   for (let totals: Totals | null = context.totals; totals; totals = totals.parent) {
     totals.usage = addUsage(totals.usage, usage)
     if (cost !== undefined) totals.spent.cost = (totals.spent.cost ?? 0) + cost
   }
   return cost
+}
+
+/** A budget that cannot be counted must not look as if it held. */
+function warnUncounted(
+  context: RunContext,
+  call: { modelId: string; usage: Usage | null; cost: number | undefined },
+): void {
+  const limits = (what: 'tokens' | 'cost') => context.budgets.some(({ budget }) => budget[what] !== undefined)
+  const of = `of a call of ${call.modelId}`
+  if (!call.usage && (limits('tokens') || limits('cost')))
+    warnOnce(
+      context,
+      'usage_unknown',
+      `The provider did not say the usage ${of}: the budget does not count it.`,
+    )
+  else if (call.cost === undefined && limits('cost'))
+    warnOnce(context, 'cost_unknown', `The cost ${of} is not known: the budget does not count it.`)
+}
+
+function warnOnce({ totals, log, logger }: RunContext, code: string, message: string): void {
+  if (totals.warned.has(code)) return
+  totals.warned.add(code)
+  logger.warn({ code }, message)
+  log.defer({ events: [{ type: 'warning', code, message }] })
 }
 
 /** Adds a tool call that is about to run. */

@@ -1,7 +1,7 @@
 import { handoffNames, transferToolName } from '../agent/agent.ts'
 import type { Agent } from '../agent/definitions.ts'
 import { assertValues, replacesInstructions } from '../agent/instructions.ts'
-import { toOutput } from '../agent/output.ts'
+import { requestedOutput } from '../agent/output.ts'
 import { inputNotAccepted } from '../agent/request.ts'
 import { AppError, type ErrorCode } from '../errors.ts'
 import type { Item, Part } from '../items.ts'
@@ -57,7 +57,7 @@ function checkCallerTools(agent: Agent, tools: NonNullable<RunOptions['tools']>)
 
 function checkOutputSchema(schema: NonNullable<RunOptions['output_schema']>): void {
   try {
-    toOutput(schema)
+    requestedOutput(schema)
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     refuse(['output_schema'], `This JSON Schema cannot be checked: ${why}`)

@@ -5,7 +5,7 @@ import { maxHistoryRuns } from '../agent/history.ts'
 import { runLoop } from '../agent/loop.ts'
 import { modelsAtWork } from '../agent/route.ts'
 import { transfersIn } from '../agent/toolbox.ts'
-import { limitsOf } from '../agent/totals.ts'
+import { limitsOfRun } from '../agent/totals.ts'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { ownerOf } from '../identity/principal.ts'
@@ -72,7 +72,7 @@ export async function openContext(options: ContextOptions, input: Opening): Prom
     calls: past.calls,
     approvals: past.approvals,
     totals: ending.totals,
-    budgets: limitsOf([called, agent], ending.totals),
+    budgets: limitsOfRun({ options: run.options, called, agent, totals: ending.totals }),
     handoffsLeft: called.maxHandoffs - transfers.length,
     steps: run.steps,
     stepsBefore: (transfers.at(-1)?.step ?? -1) + 1,

@@ -52,7 +52,7 @@ function conversationOf(body: CreateRunBody): ConversationRef | undefined {
 
 function optionsOf(body: CreateRunBody): RunOptions {
   const { instructions, model, temperature, max_output_tokens, max_steps, force_answer } = body
-  const { output_schema, run_context, metadata, tools } = body
+  const { output_schema, budget, run_context, metadata, tools } = body
   const options: RunOptions = {
     instructions,
     model,
@@ -61,6 +61,7 @@ function optionsOf(body: CreateRunBody): RunOptions {
     max_steps,
     force_answer,
     output_schema,
+    budget,
     run_context,
     metadata,
   }

@@ -39,6 +39,7 @@ export const createRunSchema = z
     max_steps: options.max_steps,
     force_answer: options.force_answer,
     output_schema: options.output_schema,
+    budget: options.budget,
     run_context: options.run_context,
     metadata: metadataSchema.optional(),
     tools: z.array(callerToolSchema).max(128).optional(),

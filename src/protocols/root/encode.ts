@@ -55,6 +55,7 @@ function failureOf({ status, error }: Pick<RunRecord, 'status' | 'error'>): {
  */
 export function createRawTextEncoder(): Encoder {
   let held = ''
+  let step = 0
   let failed = false
   let suspended = false
 
@@ -71,16 +72,26 @@ export function createRawTextEncoder(): Encoder {
     return frame
   }
 
+  /** Named, so that a client that does not know it sees text go on; what came since the step began is void. */
+  function retry(): string {
+    return `${release()}event: retry\ndata: ${JSON.stringify({ step })}\n\n`
+  }
+
   return {
     push(event: RunEvent): string {
       switch (event.type) {
+        case 'step.start':
+          step = event.step
+          return ''
         case 'text.delta':
           return delta(event.delta)
         case 'text.end':
           return release()
         case 'step.retry':
-          // Named, so that a client that does not know it sees text go on; what came since the step began is void.
-          return `${release()}event: retry\ndata: ${JSON.stringify({ step: event.step })}\n\n`
+          return retry()
+        case 'warning':
+          // The answer was wrong: the model gives another one.
+          return event.code === 'output_invalid' ? retry() : ''
         case 'run.suspend': {
           suspended = true
           const { approvals, tool_calls } = event

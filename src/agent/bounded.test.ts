@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest'
+import { TookTooLong, within } from './bounded.ts'
+
+test('gives what the function gives, itself', () => {
+  const value = { a: 1 }
+  expect(within(1_000, () => value)).toBe(value)
+})
+
+test('throws what the function throws', () => {
+  const fault = new RangeError('no')
+  expect(() =>
+    within(1_000, () => {
+      throw fault
+    }),
+  ).toThrow(fault)
+})
+
+test('ends a pattern that would never end', () => {
+  expect(() => within(20, () => /^(a+)+$/.test(`${'a'.repeat(60)}!`))).toThrow(TookTooLong)
+  expect(within(1_000, () => 'still here')).toBe('still here')
+})
+
+test('ends a loop', () => {
+  const forever = () => {
+    for (;;);
+  }
+  expect(() => within(10, forever)).toThrow(TookTooLong)
+})

@@ -1,0 +1,82 @@
+import { AppError } from '../errors.ts'
+import type { EventDraft } from '../events.ts'
+import type { StopReason } from '../run-state.ts'
+import type { Batch, NewItem, RunContext } from './context.ts'
+import type { Output } from './definitions.ts'
+import { checkAnswer, correction, countCorrections, faultOf, maxCorrections, outputOf } from './output.ts'
+import type { Verdict } from './output.ts'
+import { completed } from './run-end.ts'
+import type { Thought } from './think.ts'
+import { totalsOf } from './totals.ts'
+
+export type Reply = Extract<Thought, { kind: 'reply' }>
+
+/** What a function of the loop leaves: the run goes on, or has ended or waits and is committed so. */
+export type Progress = 'goes on' | 'over'
+
+/**
+ * Ends the run with an answer. Where it must satisfy a schema and does not, the model is told so and the run goes on; after the
+ * last correction it throws `output_invalid`, and what was said stays as the run's output.
+ */
+export async function conclude(
+  context: RunContext,
+  thought: Reply,
+  { stop, forced = false }: { stop: StopReason; forced?: boolean },
+): Promise<Progress> {
+  const { items, reply } = thought
+  const isFiltered = reply.finishReason === 'content_filter'
+  const output = isFiltered ? null : outputOf(context)
+  let value: { parsed?: unknown } = {}
+  if (output) {
+    const cut = reply.finishReason === 'length'
+    const verdict = await checkAnswer(context, { output, items, cut })
+    if (!verdict.ok) return correct(context, { thought, output, verdict })
+    value = { parsed: verdict.value }
+  }
+  // Only now: the totals of a batch that waits would stand instead of newer ones.
+  const batch = takeReply(context, thought)
+  if (isFiltered) batch.events?.push(filtered('The model provider filtered the answer.'))
+  const ending = { batch, stop: isFiltered ? ('content_filter' as const) : stop, output: messageIds(thought) }
+  await context.log.commit(completed(context, { ...ending, forced, ...value }))
+  return 'over'
+}
+
+async function correct(
+  context: RunContext,
+  input: { thought: Reply; output: Output; verdict: Extract<Verdict, { ok: false }> },
+): Promise<Progress> {
+  const { thought, output, verdict } = input
+  const step = context.steps
+  const batch = takeReply(context, thought)
+  const { events = [], items = [] } = batch
+  const fault = faultOf(verdict)
+  if (countCorrections(context) >= maxCorrections) {
+    context.log.defer({ events, items })
+    throw new AppError('output_invalid', { cause: new Error(fault) })
+  }
+  const note: NewItem = { step, void: false, item: correction(output, verdict) }
+  const message = `The answer does not satisfy the schema, and the model is asked again. ${fault}`
+  const warning: EventDraft = { type: 'warning', code: 'output_invalid', message }
+  await context.log.commit({ ...batch, events: [...events, warning], items: [...items, note] })
+  return 'goes on'
+}
+
+/** The batch that commits a reply; the run's totals move on with it. */
+export function takeReply(context: RunContext, thought: Reply): Batch {
+  const step = context.steps
+  context.steps = step + 1
+  return {
+    events: [thought.stepEnd],
+    items: thought.items.map((item) => ({ step, void: false, item })),
+    ...totalsOf(context),
+    steps: context.steps,
+  }
+}
+
+export function filtered(message: string): EventDraft {
+  return { type: 'warning', code: 'content_filter', message }
+}
+
+function messageIds(thought: Reply): string[] {
+  return thought.items.filter((item) => item.type === 'message').map(({ id }) => id)
+}
