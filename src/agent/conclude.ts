@@ -49,13 +49,12 @@ async function correct(
   const step = context.steps
   const batch = takeReply(context, thought)
   const { events = [], items = [] } = batch
-  const fault = faultOf(verdict)
+  const message = `The answer does not satisfy the schema. ${faultOf(verdict)}`
   if (countCorrections(context) >= maxCorrections) {
     context.log.defer({ events, items })
-    throw new AppError('output_invalid', { cause: new Error(fault) })
+    throw new AppError('output_invalid', { message })
   }
   const note: NewItem = { step, void: false, item: correction(output, verdict) }
-  const message = `The answer does not satisfy the schema, and the model is asked again. ${fault}`
   const warning: EventDraft = { type: 'warning', code: 'output_invalid', message }
   await context.log.commit({ ...batch, events: [...events, warning], items: [...items, note] })
   return 'goes on'
