@@ -1,10 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
+import type { ErrorLocation } from '../errors.ts'
 import type { ApprovalQuestion } from '../events.ts'
 import { maxJsonDepth, nestsDeeperThan } from '../json-depth.ts'
+import { within } from './bounded.ts'
 import type { CallApproval } from './context.ts'
-import type { ErrorLocation } from '../errors.ts'
 import type { Answer, JsonSchema, Question, ZodOrJsonSchema } from './definitions.ts'
+import { toZod } from './json-schema.ts'
 import { isZodType, readSchema } from './schema.ts'
 
 /*
@@ -13,6 +15,7 @@ import { isZodType, readSchema } from './schema.ts'
 
 const maxMessageChars = 10_000
 const maxSchemaChars = 20_000
+const maxCheckMs = 200
 /** Faults of an answer that are told. */
 const maxIssues = 20
 /** How often one call may ask: a tool whose question is another one each time would ask for ever. */
@@ -36,7 +39,7 @@ export function checkAnswer(
       ? { ok: true, value: answer }
       : { ok: false, issues: [{ path: [], message: 'Must be a text' }] }
   }
-  const result = parseLeniently(checkable(schema), answer)
+  const result = check(schema, answer)
   if (result.success) return { ok: true, value: result.data }
   const issues = result.error.issues.slice(0, maxIssues).map(({ path, message }) => ({
     // Of JSON: no symbols.
@@ -106,16 +109,16 @@ function checkable(schema: unknown): z.ZodType {
 function converted(schema: unknown): z.ZodType | undefined {
   try {
     // It may be anything a tool or its server wrote: what is no JSON Schema throws here.
-    return z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0])
+    return toZod(schema as JsonSchema)
   } catch {
     return undefined
   }
 }
 
-/** A schema that refers to itself without end is found out only now. */
-function parseLeniently(schema: z.ZodType, answer: unknown): ReturnType<z.ZodType['safeParse']> {
+/** What shows only now passes: a schema that refers to itself without end, a pattern that takes longer than anybody waits. */
+function check(schema: JsonSchema, answer: unknown): ReturnType<z.ZodType['safeParse']> {
   try {
-    return schema.safeParse(answer)
+    return within(maxCheckMs, () => checkable(schema).safeParse(answer))
   } catch {
     return { success: true, data: answer }
   }
