@@ -73,7 +73,8 @@ async function outcomeOf(context: RunContext, plan: Runnable): Promise<ToolOutco
     const { code, message } = plan
     return { kind: 'result', output: `Error: ${message}`, error: { code, message }, settled: 'committed' }
   }
-  countToolCall(context)
+  // Made again for an answer, it was counted when the run was suspended; a holder that died may have committed no count.
+  if (context.rescued || !context.calls.has(plan.call.call_id)) countToolCall(context)
   let { input } = plan
   if (context.agent.hooks.length > 0) {
     const changed = await runBeforeTool(context, { item: plan.call, input })

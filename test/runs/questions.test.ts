@@ -392,6 +392,23 @@ describe('an agent that serves as a tool', () => {
   })
 })
 
+test('a call that is made again for an answer counts once', async () => {
+  const { it: inner } = asking(async (context) => shortly(await context.ask({ message: 'Which?' })), {
+    name: 'inner',
+  })
+  const expert = agent({
+    name: 'expert',
+    model: scriptedModel([{ toolCalls: [{ name: 'inner', arguments: {} }] }, 'ok']),
+    tools: [inner],
+  })
+  const asked = await ask(expert.asTool(), {
+    agent: { budget: { toolCalls: 10 } },
+    calls: [{ name: 'expert', arguments: { task: 'Find out.' } }],
+  })
+  const { run } = await asked.answer('that one')
+  expect(run).toMatchObject({ status: 'completed', spent: { tool_calls: 2 } })
+})
+
 test('a run that is cancelled while it waits: nobody can answer any more', async () => {
   const { it, contexts } = asking((context) => context.ask({ message: 'Which?' }))
   const { engine, run, pending } = await ask(it)
