@@ -4,7 +4,7 @@ import { agentOptionsSchema, isAgent, isToolSource, type AgentOptions } from './
 import type { Agent, AnyTool, AsToolOptions, History, Output, Routing, Specialist } from './definitions.ts'
 import { DefinitionError, parseDefinition } from './parse-definition.ts'
 import { wordsOf } from './keywords.ts'
-import { parseWaiting, readSchema } from './schema.ts'
+import { parseWaiting, readOutputSchema } from './schema.ts'
 import { tool } from './tool.ts'
 
 const week = 7 * 24 * 3600 * 1000
@@ -117,7 +117,7 @@ function toHistory({ summarise, ...limits }: NonNullable<AgentOptions['history']
 
 function toOutput(name: string, given: NonNullable<AgentOptions['output']>): Output {
   try {
-    const { schema, jsonSchema } = readSchema(given)
+    const { schema, jsonSchema } = readOutputSchema(given)
     return { schema: jsonSchema, parse: (value) => parseWaiting(schema, value) }
   } catch (error) {
     throw new DefinitionError(

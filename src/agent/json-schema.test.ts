@@ -61,7 +61,7 @@ describe('what cannot be checked is refused', () => {
   test.each<[string, JsonSchema]>([
     ['an unknown type', { type: 'text' }],
     ['not', { not: { type: 'string' } }],
-    ['if', { if: { type: 'string' }, then: { minLength: 3 } }],
+    ['if', { if: { type: 'string' }, else: { minimum: 3 } }],
     ['a reference to nothing', { type: 'object', properties: { a: { $ref: '#/$defs/none' } } }],
     ['a reference to elsewhere', { $ref: 'https://example.com/schema' }],
     ['a reference to itself', { $defs: { a: { $ref: '#/$defs/a' } }, $ref: '#/$defs/a' }],

@@ -11,8 +11,29 @@ export function readSchema(given: ZodOrJsonSchema): {
   jsonSchema: JsonSchema
 } {
   if (!isZodType(given)) return { schema: toZod(given), jsonSchema: given }
-  const { $schema: _dialect, ...jsonSchema } = z.toJSONSchema(given, { io: 'input' }) as JsonSchema
+  return { schema: given, jsonSchema: toJsonSchema(given) }
+}
+
+/**
+ * The same for what a model answers: objects are closed where zod would drop what is not described, for then some providers can
+ * hold a model to the schema.
+ */
+export function readOutputSchema(given: ZodOrJsonSchema): ReturnType<typeof readSchema> {
+  if (!isZodType(given)) return readSchema(given)
+  const jsonSchema = toJsonSchema(given, ({ zodSchema, jsonSchema: made }) => {
+    const { def } = zodSchema._zod
+    if (def.type === 'object' && !('catchall' in def && def.catchall)) made.additionalProperties = false
+  })
   return { schema: given, jsonSchema }
+}
+
+function toJsonSchema(
+  schema: z.ZodType,
+  override?: NonNullable<Parameters<typeof z.toJSONSchema>[1]>['override'],
+): JsonSchema {
+  const made = z.toJSONSchema(schema, { io: 'input', ...(override && { override }) })
+  const { $schema: _dialect, ...jsonSchema } = made as JsonSchema
+  return jsonSchema
 }
 
 /** The value after the schema's own changes, or its faults in one line, each with its place. */

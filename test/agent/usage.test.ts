@@ -71,7 +71,7 @@ describe('a run that does not go well', () => {
   })
 
   test('refused by a hook: the reply was used', async () => {
-    const hooks = { afterModel: () => ({ refuse: { message: 'No.' } }) }
+    const hooks = { afterModel: () => ({ refuse: { code: 'content_filter' as const, message: 'No.' } }) }
     const engine = await startEngine({ model: scriptedModel([done]), prices, agent: { hooks } })
     const { run } = await engine.finish()
     expect(run).toMatchObject({ stop_reason: 'content_filter', usage, spent: { cost } })

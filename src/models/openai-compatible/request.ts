@@ -1,6 +1,7 @@
 import { textOf } from '../../items.ts'
 import type { MessageItem, ModelItem, Part, ToolCallItem } from '../../items.ts'
 import type { ModelRequest, ModelSettings, ModelTool, ToolChoice } from '../model.ts'
+import { isStrict } from './strict-schema.ts'
 
 export interface EncodeOptions {
   /** Whose dialect: `openai` names the output limit `max_completion_tokens`, everybody else `max_tokens`. */
@@ -42,22 +43,9 @@ function encodeToolChoice(choice: ToolChoice): unknown {
 
 function encodeOutputSchema(schema: Record<string, unknown>): Wire {
   const format: Wire = { name: 'output', schema }
-  // OpenAI refuses `strict` for a schema that leaves anything open, and only tries its best without it.
-  if (isClosed(schema)) format.strict = true
+  // Without it OpenAI only tries its best.
+  if (isStrict(schema)) format.strict = true
   return { type: 'json_schema', json_schema: format }
-}
-
-/** Whether every object of the schema names all its properties as required and allows no others. */
-function isClosed(schema: unknown): boolean {
-  if (Array.isArray(schema)) return schema.every(isClosed)
-  if (typeof schema !== 'object' || schema === null) return true
-  if ('properties' in schema || ('type' in schema && schema.type === 'object')) {
-    const { properties = {}, required = [], additionalProperties } = schema as Wire
-    if (additionalProperties !== false || !Array.isArray(required)) return false
-    // Own keys only; a property that is not required is open.
-    if (!Object.keys(properties as Wire).every((key) => required.includes(key))) return false
-  }
-  return Object.values(schema).every(isClosed)
 }
 
 function addSettings(body: Wire, settings: ModelSettings, provider: string): void {
