@@ -205,7 +205,8 @@ async function readRun(
   )
   observations.see(runId, first.frames, { whole: true })
   const last = first.frames.at(-1)
-  if (!last || first.ended) return
+  // Cut behind its last event: there is nothing more, which is told without a stream.
+  if (!last || first.ended || last.event.type === 'run.end') return
   const more = await reach(`GET ${path} after ${last.seq} from ${server.url}`, () =>
     readFrames({ url: server.url, path, headers: { 'last-event-id': String(last.seq) }, cutAfter }),
   )
