@@ -62,6 +62,7 @@ export function openDirectory(options: DirectoryOptions): OpenDirectory {
       const { price } = registry.infoOf(modelId)
       return price && costOf(usage, price)
     },
+    takesOutputSchema: (modelId) => registry.infoOf(modelId).takesOutputSchema !== false,
     definitions: () => definitions,
     async close() {
       await Promise.allSettled([...sources.values()].map((source) => source.close()))

@@ -80,6 +80,7 @@ async function askOnce(
   const reply = filterReply(context, collector)
   const signal = reply.stopped ? AbortSignal.any([context.signal, reply.stopped]) : context.signal
   const shown = { ...request, items: withoutForeignParts(model, request.items) }
+  if (!context.directory.takesOutputSchema(model.id)) delete shown.outputSchema
   const emit = (part: ModelPart) => reply.push(part)
   const end = await orAborted(model.stream(shown, { emit, signal }), signal).catch((error: unknown) => {
     throwIfRefused(reply.refusal?.())

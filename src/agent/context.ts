@@ -79,6 +79,8 @@ export interface Directory {
   foundTools(agent: Agent, signal: AbortSignal): Promise<{ tools: readonly AnyTool[]; missing: string[] }>
   /** In the unit of the price table; undefined where the model has no price. */
   costOf(modelId: string, usage: Usage): number | undefined
+  /** False: its provider refuses a request with a JSON Schema of the answer. */
+  takesOutputSchema(modelId: string): boolean
 }
 
 /** What a run has used up so far, or an agent that serves it as a tool. */

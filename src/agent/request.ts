@@ -2,6 +2,7 @@ import { AppError } from '../errors.ts'
 import type { ModelItem, Part } from '../items.ts'
 import type { Model, ModelRequest, ModelSettings, ModelTool, ToolChoice } from '../models/model.ts'
 import type { RunContext } from './context.ts'
+import type { Output } from './definitions.ts'
 import { buildHistory, type HistoryLimits } from './history.ts'
 import { ownInstructions, replacesInstructions } from './instructions.ts'
 import { isForProviders, outputInstructions, outputOf } from './output.ts'
@@ -43,7 +44,7 @@ export async function prepareRequest(
   const { tool_choice: choice } = options
   if (choice !== undefined && input.offerTools && mayChoose(choice, request.tools))
     request.toolChoice = choice
-  if (output && isForProviders(output)) request.outputSchema = output.schema
+  if (output && isGiven(context, { model, output })) request.outputSchema = output.schema
   if (context.agent.hooks.length === 0) return { request, turns }
   const changed = await runBeforeModel(context, request)
   return 'refused' in changed ? changed : { request: changed.request, turns }
@@ -68,10 +69,15 @@ export function historyLimits(context: RunContext, model = context.models[0]): H
 
 async function instructionsFor(context: RunContext, model: Model): Promise<string | undefined> {
   const output = outputOf(context)
-  const isEnforced = output && model.enforcesOutputSchema && isForProviders(output)
+  const isEnforced = output && model.enforcesOutputSchema && isGiven(context, { model, output })
   const told = output && !isEnforced ? outputInstructions(output) : ''
   const text = [await instructionsOf(context), told].filter((part) => part !== '').join('\n\n')
   return text === '' ? undefined : text
+}
+
+/** Whether the provider is given the schema. */
+function isGiven({ directory }: RunContext, { model, output }: { model: Model; output: Output }): boolean {
+  return isForProviders(output) && directory.takesOutputSchema(model.id)
 }
 
 /** The agent's instructions with what the request adds, or what it gives instead. */

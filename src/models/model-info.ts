@@ -6,6 +6,8 @@ export interface ModelInfo {
   contextWindow?: number
   /** What a message may hold beside text; `[]`: nothing. */
   accepts?: readonly InputKind[]
+  /** False: requests with a JSON Schema of the answer are refused; the model is told it in words alone. */
+  takesOutputSchema?: boolean
   price?: ModelPrice
 }
 

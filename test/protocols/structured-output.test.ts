@@ -61,6 +61,19 @@ test('a request’s schema is taken; one that cannot be checked is a fault with 
   })
 })
 
+test('a provider that refuses schemas is not given one: the model is told it in words', async () => {
+  const model = scriptedModel([{ text: [right] }])
+  const output = z.object({ city: z.string(), degrees: z.number() })
+  const server = await serving(model, {
+    agents: [agent({ name: 'weather', model, output })],
+    models: { 'scripted/model': { takesOutputSchema: false } },
+  })
+  const { json } = await call(server, '/v1/agents/weather/runs', { input: 'Oslo?' })
+  expect(json.output_parsed).toEqual({ city: 'Oslo', degrees: 7 })
+  expect(model.calls[0]).not.toHaveProperty('outputSchema')
+  expect(model.calls[0]?.instructions).toContain('"degrees"')
+})
+
 test('the answer of POST /chat is the right one', async () => {
   const server = await weatherServer([wrong, right])
   const { json } = await call(server, '/chat', { message: 'Oslo?' })
