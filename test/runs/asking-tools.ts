@@ -41,9 +41,9 @@ export interface Asked {
   /** As it was when it was suspended last. */
   run: RunRecord
   /** Answers the oldest question that is pending, and waits until the run settles again. */
-  answer(answer: unknown): Promise<Settled>
-  decide(decision: Parameters<EngineUnderTest['approvals']['decide']>[2]): Promise<Settled>
-  pending(): ReturnType<EngineUnderTest['runs']['pendingApprovals']>
+  answer: (answer: unknown) => Promise<Settled>
+  decide: (decision: Parameters<EngineUnderTest['approvals']['decide']>[2]) => Promise<Settled>
+  pending: () => ReturnType<EngineUnderTest['runs']['pendingApprovals']>
 }
 
 export interface Settled {

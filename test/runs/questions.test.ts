@@ -215,7 +215,7 @@ describe('several calls of one step', () => {
     const asked = await ask([named('one'), read, named('two')])
     const { engine, run } = asked
     const approvals = await asked.pending()
-    expect(approvals.map(({ question }) => question?.message).toSorted()).toEqual(['one?', 'two?'])
+    expect(approvals.map(({ question }) => question?.message ?? '').toSorted()).toEqual(['one?', 'two?'])
     expect(eventsOfType(await engine.events(run), 'tool.end')).toMatchObject([{ output: 'was read' }])
     const byMessage = new Map(approvals.map((approval) => [approval.question?.message, approval.id]))
     await decide(engine, byMessage.get('two?'), { decision: 'answer', answer: 'second' })
