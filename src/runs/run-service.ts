@@ -8,7 +8,6 @@ import { createId } from '../ids.ts'
 import { textOf } from '../items.ts'
 import type { Tails } from '../live/tail.ts'
 import type { Wakes } from '../live/wake.ts'
-import type { Model } from '../models/model.ts'
 import { isTerminal, type RunOptions } from '../run-state.ts'
 import type {
   ApprovalRecord,

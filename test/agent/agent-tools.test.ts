@@ -311,7 +311,9 @@ describe('several agents as tools', () => {
     for (const call_id of calls) {
       const own = shown(events).filter((one) => one.call_id === call_id)
       expect(own.map(({ event }) => event.type).at(-1)).toBe('run.end')
-      expect(own.map(({ event }) => event.delta ?? '').join('')).toMatch(/^(one|two) says so$/)
+      expect(own.map(({ event }) => (typeof event.delta === 'string' ? event.delta : '')).join('')).toMatch(
+        /^(one|two) says so$/,
+      )
     }
   })
 

@@ -11,7 +11,10 @@ test('the reception hands a caller to billing, who settles it, keeps the caller,
     const events = await readEvents(await example.request('/v1/agents/reception/runs', body))
     const text = events.flatMap(({ type, delta }) => (type === 'text.delta' ? [String(delta)] : [])).join('')
     const switches = events.filter(({ type }) => type === 'agent.switch')
-    return { text, switches: switches.map(({ from, to, why }) => `${from} → ${to}: ${why}`) }
+    return {
+      text,
+      switches: switches.map(({ from, to, why }) => `${String(from)} → ${String(to)}: ${String(why)}`),
+    }
   }
   expect(await say('Hello')).toEqual({ text: 'Good day. How can I help?', switches: [] })
   const charged = await say('I was charged twice.')

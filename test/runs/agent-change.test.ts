@@ -104,7 +104,7 @@ describe('an agent that changed while a run waited', () => {
     const events = await second.events(run)
     expect(await second.load(run)).toMatchObject({ status: 'completed' })
     const codes = eventsOfType(events, 'tool.end').map(({ error }) => error?.code)
-    expect(codes.toSorted()).toEqual(['outcome_unknown', 'tool_unknown'])
+    expect(codes.map(String).toSorted()).toEqual(['outcome_unknown', 'tool_unknown'])
     expect(transcript(model.calls[0]).join()).toContain('may have taken effect')
   })
 
