@@ -22,7 +22,8 @@ export async function act(context: RunContext, plans: readonly CallPlan[]): Prom
   const asked: NewApproval[] = []
   const worker = async () => {
     for (let plan = waiting.shift(); plan; plan = waiting.shift()) {
-      if (context.signal.aborted) return
+      // Nothing starts in a run that is not ours any more, or was cancelled: no commit of it would be taken.
+      if (context.signal.aborted || failures.some((error) => error instanceof Interruption)) return
       try {
         asked.push(...(await finish(context, plan)))
       } catch (error) {
@@ -119,10 +120,10 @@ async function commitResult(
   input: { plan: CallPlan; result: ToolResultItem; durationMs: number; batch: Batch },
 ): Promise<void> {
   const { plan, result, durationMs, batch } = input
-  const { spent } = totalsOf(context)
   await context.log.commit({
     ...batch,
-    ...(spent ? { spent } : {}),
+    // Also the usage: of the last words of an agent that serves as the tool, which were no answer.
+    ...totalsOf(context),
     events: [toolEnd(result, durationMs)],
     items: [{ step: plan.step, void: false, item: result }],
   })

@@ -1,10 +1,17 @@
-import { AppError } from '../errors.ts'
 import type { EventDraft } from '../events.ts'
 import type { StopReason } from '../run-state.ts'
 import type { Batch, NewItem, RunContext } from './context.ts'
 import type { Output } from './definitions.ts'
-import { checkAnswer, correction, countCorrections, faultOf, maxCorrections, outputOf } from './output.ts'
-import type { Verdict } from './output.ts'
+import {
+  checkAnswer,
+  correction,
+  countCorrections,
+  maxCorrections,
+  outputInvalid,
+  outputOf,
+  outputWarning,
+  type Wrong,
+} from './output.ts'
 import { completed } from './run-end.ts'
 import type { Thought } from './think.ts'
 import { totalsOf } from './totals.ts'
@@ -43,20 +50,18 @@ export async function conclude(
 
 async function correct(
   context: RunContext,
-  input: { thought: Reply; output: Output; verdict: Extract<Verdict, { ok: false }> },
+  input: { thought: Reply; output: Output; verdict: Wrong },
 ): Promise<Progress> {
   const { thought, output, verdict } = input
   const step = context.steps
   const batch = takeReply(context, thought)
   const { events = [], items = [] } = batch
-  const message = `The answer does not satisfy the schema. ${faultOf(verdict)}`
   if (countCorrections(context) >= maxCorrections) {
     context.log.defer({ events, items })
-    throw new AppError('output_invalid', { message })
+    throw outputInvalid(verdict)
   }
   const note: NewItem = { step, void: false, item: correction(output, verdict) }
-  const warning: EventDraft = { type: 'warning', code: 'output_invalid', message }
-  await context.log.commit({ ...batch, events: [...events, warning], items: [...items, note] })
+  await context.log.commit({ ...batch, events: [...events, outputWarning(verdict)], items: [...items, note] })
   return 'goes on'
 }
 

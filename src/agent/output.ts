@@ -1,3 +1,5 @@
+import { AppError } from '../errors.ts'
+import type { EventDraft } from '../events.ts'
 import { createId } from '../ids.ts'
 import { textOf, type Item, type NoteItem } from '../items.ts'
 import { maxJsonDepth, nestsDeeperThan } from '../json-depth.ts'
@@ -49,7 +51,12 @@ export function isForProviders({ schema }: Output): boolean {
 }
 
 /** `cut`: the answer ends at the limit of its length. */
-export type Verdict = { ok: true; value: unknown } | { ok: false; message: string; cut: boolean }
+export type Verdict = { ok: true; value: unknown } | Wrong
+export interface Wrong {
+  ok: false
+  message: string
+  cut: boolean
+}
 
 /**
  * Whether an answer is what was asked for; with the value that the schema makes of it. Rejects with `internal` where the author's
@@ -97,13 +104,25 @@ function assertJson(value: unknown): void {
 const maxMessageChars = 2_000
 
 /** What is wrong with an answer, for people and for the model. */
-export function faultOf({ message, cut }: Extract<Verdict, { ok: false }>): string {
+function faultOf({ message, cut }: Wrong): string {
   const short = message.length > maxMessageChars ? `${message.slice(0, maxMessageChars)}…` : message
   return cut ? `It was cut at the limit of its length. ${short}` : short
 }
 
+/** The failure of a run that finds no right answer. */
+export function outputInvalid(verdict: Wrong): AppError {
+  return new AppError('output_invalid', { message: `${notSatisfied} ${faultOf(verdict)}` })
+}
+
+/** What clients are told when the model is asked again. */
+export function outputWarning(verdict: Wrong): EventDraft {
+  return { type: 'warning', code: 'output_invalid', message: `${notSatisfied} ${faultOf(verdict)}` }
+}
+
+const notSatisfied = 'The answer does not satisfy the schema.'
+
 /** What the model is told about an answer that does not do. */
-export function correction(output: Output, verdict: Extract<Verdict, { ok: false }>): NoteItem {
+export function correction(output: Output, verdict: Wrong): NoteItem {
   const how = verdict.cut
     ? 'Answer again, shorter, with the JSON only'
     : 'Answer again with the corrected JSON only'

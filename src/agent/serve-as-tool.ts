@@ -8,6 +8,7 @@ import type { Batch, Completion, NewItem, RunContext, StepLog, Suspension } from
 import { Interruption } from './context.ts'
 import type { Agent } from './definitions.ts'
 import { cutText, type ToolOutcome } from './execute-tool.ts'
+import { checkAnswer, outputInvalid, outputOf } from './output.ts'
 import { createServedTotals, limitsOf } from './totals.ts'
 
 type Plan = Extract<CallPlan, { kind: 'run' }>
@@ -22,15 +23,19 @@ export async function serveCall(
   { plan, agent }: { plan: Plan; agent: Agent },
 ): Promise<ToolOutcome> {
   const served = openServed(context, { plan, agent })
+  let value: unknown
   try {
-    if (!isAnswered(served.context)) await context.drive(served.context)
+    if (isAnswered(served.context)) value = await checkAgain(served.context)
+    else await context.drive(served.context)
   } catch (error) {
     if (isOver(context, error)) throw error
     return failed(context, plan, error)
   }
   const end = served.end()
   if (end?.status === 'suspended') return { kind: 'asks', approvals: end.approvals }
-  const output = cutText(answerOf(served.context, end), plan.tool.maxOutputChars)
+  value ??= end?.output_parsed
+  const answer = value === undefined ? answerOf(served.context, end) : JSON.stringify(value)
+  const output = cutText(answer, plan.tool.maxOutputChars)
   return { kind: 'result', output, settled: 'committed' }
 }
 
@@ -136,9 +141,20 @@ function isAnswered(served: RunContext): boolean {
   return !served.items.some(({ item, step }) => item.type === 'tool_call' && step === last.step)
 }
 
+/** The value of an answer that an earlier attempt saw; undefined where it need not satisfy a schema. */
+async function checkAgain(served: RunContext): Promise<unknown> {
+  const output = outputOf(served)
+  if (!output) return undefined
+  const items = served.items
+    .filter((one) => one.step === served.steps - 1 && !one.void)
+    .map(({ item }) => item)
+  const verdict = await checkAnswer(served, { output, items, cut: false })
+  if (verdict.ok) return verdict.value
+  throw outputInvalid(verdict)
+}
+
 /** What the model that called it reads. `end` is undefined where an earlier attempt saw the answer. */
 function answerOf(served: RunContext, end: Completion | undefined): string {
-  if (end?.output_parsed !== undefined) return JSON.stringify(end.output_parsed)
   const last = served.steps - 1
   const text = served.items
     .filter(({ item, step, void: isVoid }) => item.type === 'message' && step === last && !isVoid)

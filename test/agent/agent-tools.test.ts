@@ -242,7 +242,8 @@ describe('how it ends', () => {
 
   test('with an answer that never satisfies its schema', async () => {
     const { error } = await answerOf({ output: z.object({ n: z.number() }) }, ['a', 'b', 'c'])
-    expect(error).toMatchObject({ code: 'tool_failed', message: 'The answer does not satisfy the schema.' })
+    expect(error?.code).toBe('tool_failed')
+    expect(error?.message).toContain('The answer does not satisfy the schema.')
   })
 
   test('with a long answer: it is cut as any result', async () => {

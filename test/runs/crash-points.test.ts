@@ -336,6 +336,35 @@ const scenarios: Record<string, Scenario> = {
       }),
     ],
   },
+  'agents that serve as tools and answer by a schema': {
+    inputs: [{ input: 'how many' }],
+    agents: (notebook) => {
+      const teller = agent({
+        name: 'teller',
+        description: 'Tells.',
+        output: z.object({ count: z.string().transform(Number), unit: z.string().default('pieces') }),
+        model: notebook.model('teller', ({ items }) => (items.length < 2 ? 'many' : '{"count":"3"}')),
+      })
+      const guesser = agent({
+        name: 'guesser',
+        description: 'Guesses.',
+        output: z.object({ count: z.number() }),
+        model: notebook.model('guesser', () => 'many'),
+      })
+      return [
+        agent({
+          name: 'outer',
+          model: notebook.model('outer', ({ items }) => {
+            const results = items.flatMap((item) => (item.type === 'tool_result' ? [item.output] : []))
+            if (results.length > 0) return results.join(' ')
+            return { toolCalls: [call('teller', { task: 't' }), call('guesser', { task: 'g' })] }
+          }),
+          tools: [teller.asTool(), guesser.asTool()],
+          toolConcurrency: 1,
+        }),
+      ]
+    },
+  },
   'a tool that asks twice, behind an approval': {
     inputs: [{ input: 'book' }],
     agents: (notebook) => [
