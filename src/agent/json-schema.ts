@@ -13,7 +13,15 @@ export function toZod(schema: JsonSchema): z.ZodType {
 }
 
 const keywordsOf = {
-  object: ['properties', 'required', 'additionalProperties', 'patternProperties', 'propertyNames'],
+  object: [
+    'properties',
+    'required',
+    'additionalProperties',
+    'patternProperties',
+    'propertyNames',
+    'minProperties',
+    'maxProperties',
+  ],
   array: ['items', 'prefixItems', 'minItems', 'maxItems', 'uniqueItems', 'contains'],
   string: ['minLength', 'maxLength', 'pattern', 'format'],
   number: ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf'],
