@@ -138,6 +138,7 @@ describe('POST /chat with the built-in assistant', () => {
             }),
           },
         },
+        { type: 'function', function: expect.objectContaining({ name: 'web_search' }) },
       ])
       const roles = bodyOf(request).messages.map(({ role }) => role)
       expect(roles.indexOf('system')).toBe(0)

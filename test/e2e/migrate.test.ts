@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { migrationNames } from '../../src/store/migrations/migration-names.ts'
 import { createDataDir, runCli, startServer } from './cli-server.ts'
 
 async function dataFolder(): Promise<string> {
@@ -15,15 +16,19 @@ async function migrate(dataDir: string, ...args: string[]) {
   return { code, output: program.output() }
 }
 
+function all(state: string): string {
+  return migrationNames.map((name) => `${state}  ${name}\n`).join('')
+}
+
 test('migrate makes the folder, tells its state, and takes a step back only when told twice', async () => {
   const folder = await dataFolder()
-  expect(await migrate(folder, 'status')).toEqual({ code: 0, output: 'pending  001-initial\n' })
-  expect(await migrate(folder, 'up')).toEqual({ code: 0, output: 'applied  001-initial\n' })
+  expect(await migrate(folder, 'status')).toEqual({ code: 0, output: all('pending') })
+  expect(await migrate(folder, 'up')).toEqual({ code: 0, output: all('applied') })
   const refused = await migrate(folder, 'down')
   expect(refused.code).toBe(2)
   expect(refused.output).toContain('--yes')
-  expect(await migrate(folder, 'status')).toEqual({ code: 0, output: 'applied  001-initial\n' })
-  expect(await migrate(folder, 'down', '--yes')).toEqual({ code: 0, output: 'taken back  001-initial\n' })
+  expect(await migrate(folder, 'status')).toEqual({ code: 0, output: all('applied') })
+  expect(await migrate(folder, 'down', '--yes')).toEqual({ code: 0, output: `taken back  ${migrationNames.at(-1)}\n` })
   expect(existsSync(join(folder, 'data', 'parley.db'))).toBe(true)
 })
 
