@@ -192,7 +192,7 @@ describe('an approval within an agent that serves as a tool', () => {
     }
     await engine.events(run, (await engine.load(run)).last_seq)
     expect(transcript(asking.calls[1]).slice(-2)).toEqual(['result one paid', 'result two paid'])
-    expect(paid.toSorted((a, b) => a - b)).toEqual([1, 2])
+    expect(paid.map(Number).toSorted((a, b) => a - b)).toEqual([1, 2])
   })
 
   test('may come again in a later step of the same agent', async () => {
