@@ -28,7 +28,10 @@ test('migrate makes the folder, tells its state, and takes a step back only when
   expect(refused.code).toBe(2)
   expect(refused.output).toContain('--yes')
   expect(await migrate(folder, 'status')).toEqual({ code: 0, output: all('applied') })
-  expect(await migrate(folder, 'down', '--yes')).toEqual({ code: 0, output: `taken back  ${migrationNames.at(-1)}\n` })
+  expect(await migrate(folder, 'down', '--yes')).toEqual({
+    code: 0,
+    output: `taken back  ${migrationNames.at(-1)}\n`,
+  })
   expect(existsSync(join(folder, 'data', 'parley.db'))).toBe(true)
 })
 
