@@ -12,6 +12,7 @@ import { root } from './source-files.ts'
 test('the package exports these names, and no other', () => {
   expect(Object.keys(published).toSorted()).toEqual([
     'AppError',
+    'DefinitionError',
     'agent',
     'askUser',
     'calculator',
