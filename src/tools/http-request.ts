@@ -10,7 +10,7 @@ import {
 import { tool } from '../agent/tool.ts'
 import { AppError } from '../errors.ts'
 import { type HostList, noHosts, parseHosts } from './host-list.ts'
-import { redact, secretsIn } from './redaction.ts'
+import { redact, secretsIn } from '../secrets.ts'
 import { textOf } from './response-text.ts'
 import { createSafeFetch, type SafeResponse } from './safe-fetch.ts'
 

@@ -3,7 +3,7 @@
  * in the middle row, whose parts know each other through ports alone.
  */
 const layers = [
-  ['leaf', /^(?:errors|ids|clock|config|json-depth|logger|version)\.ts$/],
+  ['leaf', /^(?:errors|ids|clock|config|json-depth|logger|secrets|version)\.ts$/],
   ['vocabulary', /^(?:events|items|run-state)\.ts$/],
   [
     'port',

@@ -178,7 +178,7 @@ describe.each(services)('$provider', (service) => {
     const model = modelOf(service.provider, { model: service.model, apiKey, baseURL: standIn.baseURL })
     const { message, cause } = await failureOf(collectReply(model))
     expect(message).not.toContain(apiKey)
-    expect((cause as Error).message).toContain('[secret]')
+    expect((cause as Error).message).toContain('[redacted]')
     expect(`${(cause as Error).message} ${(cause as Error).stack}`).not.toContain(apiKey)
   })
 

@@ -504,7 +504,7 @@ describe('an error status', () => {
     expect(error.message).not.toContain('Incorrect')
     const cause = error.cause as Error
     expect(cause.message).toContain('status 401')
-    expect(cause.message).toContain('Incorrect API key provided: [secret]')
+    expect(cause.message).toContain('Incorrect API key provided: [redacted]')
     expect(cause.stack).not.toContain('sk-very-secret-key')
   })
 

@@ -1,6 +1,6 @@
 import type { LanguageModelV4 } from '@ai-sdk/provider'
 import { AppError } from '../../errors.ts'
-import { checkHeader, secretsOf } from '../secrets.ts'
+import { checkHeader, secretsOf } from '../provider-secrets.ts'
 
 export interface LoadLanguageModelOptions {
   provider: 'anthropic' | 'google'

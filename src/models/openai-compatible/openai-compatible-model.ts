@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.ts'
 import { systemClock } from '../../clock.ts'
 import type { InputKind, Model } from '../model.ts'
-import { checkHeader, secretsOf } from '../secrets.ts'
+import { checkHeader, secretsOf } from '../provider-secrets.ts'
 import { createConnectionPool } from './connection-pool.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { ReplyStream } from './reply-stream.ts'

@@ -5,7 +5,7 @@ import type { ModelPart, ModelReply } from '../model.ts'
 import type { ConnectionPool, PendingPost, PostOptions, ResponseHandler } from './connection-pool.ts'
 import { errorFromNetwork, errorFromResponse } from '../provider-error.ts'
 import { maxReplyBytes, maxReplyEvents } from '../reply-limits.ts'
-import { blotSecrets } from '../secrets.ts'
+import { blotSecrets } from '../provider-secrets.ts'
 import { ReplyDecoder } from './reply-decoder.ts'
 import { SseParser } from './sse-parser.ts'
 

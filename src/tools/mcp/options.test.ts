@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { mcpTools } from './mcp-tools.ts'
-import { readOptions, redact, secretsOf, type McpToolsOptions } from './options.ts'
+import { redact } from '../../secrets.ts'
+import { readOptions, secretsOf, type McpToolsOptions } from './options.ts'
 
 const url = 'https://example.com/mcp'
 

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { DefinitionError } from '../../agent/parse-definition.ts'
+import { secretsIn } from '../../secrets.ts'
 import type { ToolEffect } from '../../agent/definitions.ts'
 
 /** A tool as an MCP server lists it. Everything in it is the server's word, not a fact. */
@@ -138,19 +139,8 @@ function toTarget({ url, headers, command, args, env, cwd }: McpToolsOptions): M
   return { kind: 'program', command: command ?? '', args: [...(args ?? [])], env: { ...env }, cwd }
 }
 
-/** What a log or a model must not see of the settings. Short values would blot out ordinary words. */
+/** What a log or a model must not see of the settings. */
 export function secretsOf({ target }: McpSettings): string[] {
-  const values =
-    target.kind === 'program'
-      ? Object.values(target.env)
-      : [
-          ...Object.values(target.headers).flatMap((value) => [value, value.replace(/^\S+ /, '')]),
-          ...target.url.searchParams.values(),
-        ]
-  // The longest first: one may hold another.
-  return [...new Set(values)].filter(({ length }) => length >= 8).toSorted((a, b) => b.length - a.length)
-}
-
-export function redact(text: string, secrets: readonly string[]): string {
-  return secrets.reduce((clean, secret) => clean.replaceAll(secret, '[redacted]'), text)
+  if (target.kind === 'program') return secretsIn(Object.values(target.env))
+  return secretsIn([...Object.values(target.headers), ...target.url.searchParams.values()])
 }

@@ -3,7 +3,8 @@ import { sleep, type Clock } from '../../clock.ts'
 import { traceOf, type Logger } from '../../logger.ts'
 import { ServerAway } from './call-faults.ts'
 import { Connection } from './connection.ts'
-import { redact, secretsOf, type McpSettings } from './options.ts'
+import { redact } from '../../secrets.ts'
+import { secretsOf, type McpSettings } from './options.ts'
 import { loadSdk } from './sdk.ts'
 
 export interface ServerLinkOptions {

@@ -5,7 +5,7 @@ import { DefinitionError, functionSchema } from '../../agent/parse-definition.ts
 import { tool } from '../../agent/tool.ts'
 import { AppError } from '../../errors.ts'
 import { noHosts, parseHosts } from '../host-list.ts'
-import { redact, secretsIn } from '../redaction.ts'
+import { redact, secretsIn } from '../../secrets.ts'
 import { textOf } from '../response-text.ts'
 import { createSafeFetch, type SafeFetch, type SafeResponse } from '../safe-fetch.ts'
 import { type CallShape, shapeOf } from './call-shape.ts'

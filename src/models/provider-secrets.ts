@@ -1,5 +1,6 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { AppError } from '../errors.ts'
+import { redact, secretsIn } from '../secrets.ts'
 
 interface Access {
   apiKey?: string
@@ -8,19 +9,15 @@ interface Access {
 
 /** What must not be seen in any error, even where a provider repeats it. */
 export function secretsOf({ apiKey = '', headers = {} }: Access): readonly string[] {
-  const values = [apiKey, ...Object.values(headers)]
-  return values.flatMap((value) => [value, value.replace(/^\w+ /, '')]).filter((value) => value.length >= 8)
+  return secretsIn([apiKey, ...Object.values(headers)])
 }
 
 /** Providers repeat the key they refuse; what they said is kept as the cause, without it. */
 export function blotSecrets(error: unknown, secrets: readonly string[]): void {
   if (!AppError.is(error) || !(error.cause instanceof Error)) return
   const { cause } = error
-  for (const secret of secrets) {
-    if (!cause.message.includes(secret)) continue
-    cause.message = cause.message.replaceAll(secret, '[secret]')
-    cause.stack = cause.stack?.replaceAll(secret, '[secret]')
-  }
+  cause.message = redact(cause.message, secrets)
+  if (cause.stack !== undefined) cause.stack = redact(cause.stack, secrets)
 }
 
 /** Throws `model_not_configured` where HTTP cannot carry the header. The message holds nothing of it. */
