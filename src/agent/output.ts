@@ -143,6 +143,9 @@ export function outputInstructions(output: Output): string {
 /** Models like to wrap JSON in a Markdown fence. */
 function withoutFence(text: string): string {
   const trimmed = text.trim()
-  const fenced = /^```[a-z]*\s*\n([\s\S]*?)\n?```$/i.exec(trimmed)
-  return (fenced?.[1] ?? trimmed).trim()
+  if (!trimmed.startsWith('```') || !trimmed.endsWith('```')) return trimmed
+  const lineEnd = trimmed.indexOf('\n')
+  // No one expression over the whole text: an answer that is mostly white space would take it for ever.
+  if (lineEnd === -1 || !/^[a-z]*\s*$/i.test(trimmed.slice(3, lineEnd))) return trimmed
+  return trimmed.slice(lineEnd + 1, -3).trim()
 }

@@ -49,7 +49,10 @@ export function createConversationService(options: {
       await get(principal, id)
       return (await store.items.ofConversation(principal, id, page)) ?? notFound()
     },
-    countMessages: (principal, id) => store.conversations.countMessages(principal, id),
+    async countMessages(principal, id) {
+      await get(principal, id)
+      return store.conversations.countMessages(principal, id)
+    },
     delete: (principal, id) => deleteConversation(options, { principal, id, get }),
   }
 }

@@ -346,7 +346,7 @@ describe('what belongs to another owner or namespace is not found', () => {
       await expect(conversations.delete(other, id)).rejects.toMatchObject(notFound)
       await expect(engine.start({ principal: other, conversation: { id } })).rejects.toMatchObject(notFound)
       expect((await conversations.list(other, { limit: 10 })).data).toEqual([])
-      expect(await conversations.countMessages(other, id)).toBe(0)
+      await expect(conversations.countMessages(other, id)).rejects.toMatchObject(notFound)
     }
     expect(await engine.conversations.countMessages(anonymous, id)).toBe(2)
   })
