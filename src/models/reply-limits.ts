@@ -7,3 +7,9 @@ export const maxReplyEvents = 2 ** 18
 
 /** No model asks for so many at once: each becomes an item, an event and a tool that runs. */
 export const maxReplyCalls = 256
+
+/** How much of a refusal is read: it is for the log, and for the words that tell what kind it is. */
+export const maxErrorBytes = 64 * 1024
+
+/** A line of an event stream that the packages of the AI SDK read: they keep what has no end yet. */
+export const maxLineBytes = 8 * 1024 * 1024

@@ -23,7 +23,8 @@ interface Failure {
  * said is in the message; nothing of the request is in the cause.
  */
 export function toModelError(error: unknown, now: number): AppError {
-  if (AppError.is(error)) return error
+  const own = ownErrorIn(error)
+  if (own) return own
   if (typeof error !== 'object' || error === null) return errorFromBody(error)
   const failure: Failure = error
   const { statusCode } = failure
@@ -32,6 +33,17 @@ export function toModelError(error: unknown, now: number): AppError {
   if (typeof statusCode === 'number') return fromStatus(failure, { status: statusCode, now })
   if (error instanceof Error) return errorFromNetwork(causeOf(failure))
   return errorFromBody('data' in error ? error.data : error)
+}
+
+/** The packages wrap what the connection they were given fails with. */
+function ownErrorIn(error: unknown): AppError | undefined {
+  let one: unknown = error
+  for (let depth = 0; depth < 4 && typeof one === 'object' && one !== null; depth++) {
+    if (AppError.is(one)) return one
+    const { cause }: Failure = one
+    one = cause
+  }
+  return undefined
 }
 
 /** An answer that was no stream, or an error within one that has a status all the same. */

@@ -1,6 +1,7 @@
 import type { LanguageModelV4 } from '@ai-sdk/provider'
 import { AppError } from '../../errors.ts'
 import { checkHeader, secretsOf } from '../provider-secrets.ts'
+import { boundedResponse } from './bounded-response.ts'
 
 export interface LoadLanguageModelOptions {
   provider: 'anthropic' | 'google'
@@ -59,8 +60,9 @@ function settingsOf({ apiKey, baseURL, headers }: LoadLanguageModelOptions, addr
   }
 }
 
-/** Follows no redirects: the key would go with it. Then the status itself is the error. */
-const fetchFromProvider: typeof fetch = (input, init) => fetch(input, { ...init, redirect: 'manual' })
+/** Follows no redirects: the key would go with it. Then the status itself is the error. No answer is without an end. */
+const fetchFromProvider: typeof fetch = async (input, init) =>
+  boundedResponse(await fetch(input, { ...init, redirect: 'manual' }))
 
 async function importPackage<T>(input: {
   name: string

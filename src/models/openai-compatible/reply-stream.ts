@@ -4,7 +4,7 @@ import { AppError } from '../../errors.ts'
 import type { ModelPart, ModelReply } from '../model.ts'
 import type { ConnectionPool, PendingPost, PostOptions, ResponseHandler } from './connection-pool.ts'
 import { errorFromNetwork, errorFromResponse } from '../provider-error.ts'
-import { maxReplyBytes, maxReplyEvents } from '../reply-limits.ts'
+import { maxErrorBytes, maxReplyBytes, maxReplyEvents } from '../reply-limits.ts'
 import { blotSecrets } from '../provider-secrets.ts'
 import { ReplyDecoder } from './reply-decoder.ts'
 import { SseParser } from './sse-parser.ts'
@@ -20,7 +20,6 @@ export interface ReplyStreamOptions {
   secrets: readonly string[]
 }
 
-const maxErrorBytes = 64 * 1024
 const errorBodyTimeoutMs = 5000
 
 /** `start`: nothing is known of the body yet. `error`: its status was not 2xx. `over`: nothing matters any more. */
