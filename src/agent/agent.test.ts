@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { agent, definitionHash } from './agent.ts'
+import { DefinitionError } from './parse-definition.ts'
 import { tool } from './tool.ts'
 
 const noop = (name: string) => tool({ name, description: 'Nothing.', execute: () => undefined })
@@ -128,5 +129,20 @@ describe('a tool', () => {
     expect(made.parameters).toBe(input)
     expect(made.parse({ n: 1 })).toEqual({ ok: true, value: { n: 1 } })
     expect(made.parse({ n: 'x' })).toMatchObject({ ok: false })
+  })
+
+  test('is not held by a pattern of a JSON Schema that would never end', () => {
+    const input = { type: 'object', properties: { t: { type: 'string', pattern: '^(a+)+$' } } }
+    const made = tool({ name: 't', description: 'Takes.', input, execute: () => 1 })
+    const message = 'could not be checked in time'
+    expect(made.parse({ t: `${'a'.repeat(60)}!` })).toEqual({ ok: false, message })
+    expect(made.parse({ t: 'aaa' })).toEqual({ ok: true, value: { t: 'aaa' } })
+  })
+
+  test('has no property that JSON Schemas cannot check', () => {
+    const input = JSON.parse('{"type":"object","properties":{"__proto__":{}}}') as Record<string, unknown>
+    expect(() => tool({ name: 't', description: 'Takes.', input, execute: () => 1 })).toThrow(
+      new DefinitionError('tool t: input: no property may be named __proto__'),
+    )
   })
 })

@@ -26,3 +26,9 @@ test('ends a loop', () => {
   }
   expect(() => within(10, forever)).toThrow(TookTooLong)
 })
+
+test('one within another has what is left to the outer', () => {
+  const slow = () => /^(a+)+$/.test(`${'a'.repeat(60)}!`)
+  expect(() => within(20, () => within(60_000, slow))).toThrow(new TookTooLong(20))
+  expect(within(1_000, () => within(1, () => 'through'))).toBe('through')
+})

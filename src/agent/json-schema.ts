@@ -1,15 +1,87 @@
 import { z } from 'zod'
+import { TookTooLong, within } from './bounded.ts'
 import type { JsonSchema } from './definitions.ts'
+
+/** Beyond it a value does not fit: no other run goes on meanwhile. */
+const maxCheckMs = 250
 
 /**
  * What checks values against a JSON Schema (draft 2020-12, 7 or 4, by its `$schema`). Throws where a keyword cannot be checked:
  * `not`, `if`, references to elsewhere or in a circle… Without a `type` the keywords of a schema say which type is meant.
+ * What a value inherits is none of its properties. A check that takes too long is a fault of the value.
  */
 export function toZod(schema: JsonSchema): z.ZodType {
-  const checked = z.fromJSONSchema(prepare(schema))
+  const prepared = prepare(schema)
+  // As zod reads it; names and keywords stand in it as they are.
+  const text = JSON.stringify(prepared)
+  const isLimited = slowKeywords.test(text)
+  const hasInherited = inheritedNames().some((name) => text.includes(JSON.stringify(name)))
+  const convert = () => {
+    const converted = z.fromJSONSchema(prepared)
+    return hasInherited ? byOwnProperties(converted) : converted
+  }
+  const checked = convert()
   // A reference that leads to itself shows only when something is checked.
-  checked.safeParse({})
-  return checked
+  if (!isLimited) checked.safeParse({})
+  else within(maxCheckMs, () => checked.safeParse({}))
+  return isLimited ? limited(checked, convert) : checked
+}
+
+/** Whose checks may need more than the length of the value: patterns, references that multiply, values that are put together. */
+const slowKeywords = /"(?:pattern|patternProperties|\$ref|allOf|anyOf|oneOf)":/
+
+/** Only for schemas that need it: it takes a hundred times as long as a small check. */
+function limited(checked: z.ZodType, convert: () => z.ZodType): z.ZodType {
+  let current = checked
+  return z.transform((value: unknown, context) => {
+    try {
+      return told(
+        within(maxCheckMs, () => current.safeParse(value)),
+        context,
+      )
+    } catch (error) {
+      if (!(error instanceof TookTooLong)) throw error
+      // It was stopped anywhere, also where it prepares itself.
+      current = convert()
+      context.addIssue({ code: 'custom', message: 'could not be checked in time' })
+      return z.NEVER
+    }
+  })
+}
+
+function inheritedNames(): string[] {
+  return Object.getOwnPropertyNames(Object.prototype)
+}
+
+/** Zod asks with `in`: it is shown copies that inherit nothing. */
+export function byOwnProperties(checked: z.ZodType): z.ZodType {
+  return z.transform((value: unknown, context) =>
+    copy(told(checked.safeParse(copy(value, null)), context), Object.prototype),
+  )
+}
+
+function copy(value: unknown, prototype: object | null): unknown {
+  if (Array.isArray(value)) return value.map((one) => copy(one, prototype))
+  if (!isObject(value)) return value
+  const copied = Object.create(prototype) as JsonSchema
+  for (const [name, one] of Object.entries(value)) {
+    // Not by `=`: that sets the prototype where the name is __proto__.
+    Object.defineProperty(copied, name, {
+      value: copy(one, prototype),
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    })
+  }
+  return copied
+}
+
+function told(result: z.ZodSafeParseResult<unknown>, context: z.RefinementCtx): unknown {
+  if (result.success) return result.data
+  for (const { message, path } of result.error.issues) {
+    context.addIssue({ code: 'custom', message, path: [...path] })
+  }
+  return z.NEVER
 }
 
 const keywordsOf = {
@@ -34,6 +106,7 @@ const schemas = ['items', 'additionalProperties', 'propertyNames', 'contains', '
 /** The schema with what zod would pass over in silence said in a way that it checks. */
 function prepare(schema: JsonSchema): JsonSchema {
   assertComparable(schema)
+  assertOwn(schema)
   const made: JsonSchema = { ...schema }
   for (const key of schemaMaps) {
     const value = made[key]
@@ -84,6 +157,18 @@ function assertComparable(schema: JsonSchema): void {
   const values = [schema.const, ...(Array.isArray(schema.enum) ? schema.enum : [])]
   if (values.some((value) => typeof value === 'object' && value !== null)) {
     throw new TypeError('const and enum may hold texts, numbers, booleans and null only')
+  }
+}
+
+/** Zod passes over the one name, and finds definitions that nobody wrote by the others. */
+function assertOwn({ properties, required, $ref }: JsonSchema): void {
+  const names = [
+    ...(isObject(properties) ? Object.keys(properties) : []),
+    ...(Array.isArray(required) ? required : []),
+  ]
+  if (names.includes('__proto__')) throw new TypeError('no property may be named __proto__')
+  if (typeof $ref === 'string' && inheritedNames().includes($ref.split('/').at(-1) ?? '')) {
+    throw new TypeError(`${$ref} cannot be referred to by this name`)
   }
 }
 

@@ -6,7 +6,7 @@ import { maxJsonDepth, nestsDeeperThan } from '../json-depth.ts'
 import { within } from './bounded.ts'
 import type { CallApproval } from './context.ts'
 import type { Answer, JsonSchema, Question, ZodOrJsonSchema } from './definitions.ts'
-import { toZod } from './json-schema.ts'
+import { byOwnProperties, toZod } from './json-schema.ts'
 import { isZodType, readSchema } from './schema.ts'
 
 /*
@@ -103,7 +103,7 @@ function checkable(schema: unknown): z.ZodType {
     const property = checkable(one)
     return [name, needed.has(name) ? property : property.optional()]
   })
-  return z.looseObject(Object.fromEntries(shape))
+  return byOwnProperties(z.looseObject(Object.fromEntries(shape)))
 }
 
 function converted(schema: unknown): z.ZodType | undefined {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Tool as ListedTool } from '@modelcontextprotocol/client'
 import type { AnyTool, JsonSchema, ToolContext, ToolEffect } from '../../agent/definitions.ts'
+import { DefinitionError } from '../../agent/parse-definition.ts'
 import { tool, type ToolOptions } from '../../agent/tool.ts'
 import type { Clock } from '../../clock.ts'
 import { AppError } from '../../errors.ts'
@@ -26,7 +27,7 @@ const totalFactor = 10
 export function foundTool(found: FoundToolOptions): AnyTool {
   const { listed, settings, name } = found
   const { timeoutMs, connectTimeoutMs, approval } = settings
-  const options: ToolOptions<JsonSchema> = {
+  const options: ToolOptions<z.ZodType<Record<string, unknown>>> = {
     name,
     description: listed.description ?? listed.title ?? listed.annotations?.title ?? '',
     effect: effectOf(found),
@@ -37,7 +38,7 @@ export function foundTool(found: FoundToolOptions): AnyTool {
       ? { approval: (input: Record<string, unknown>) => approval(listed.name, input) }
       : { approval: approval ?? 'never' }),
   }
-  return Object.freeze({ ...tool({ ...options, input: checkOf(listed) }), parameters: listed.inputSchema })
+  return withChecks(options, listed)
 }
 
 function effectOf({ listed, settings }: FoundToolOptions): ToolEffect {
@@ -48,21 +49,29 @@ function effectOf({ listed, settings }: FoundToolOptions): ToolEffect {
   return listed.annotations?.idempotentHint ? 'idempotent' : 'write'
 }
 
-/** What arguments are checked against before they are sent: the schema where it can be read, else only that they are an object. */
-function checkOf({ inputSchema }: ListedTool): z.ZodType<Record<string, unknown>> {
-  const anyObject = z.record(z.string(), z.unknown())
+const anyObject = z.record(z.string(), z.unknown())
+
+/**
+ * Arguments are checked against the schema where it can be read, else only that they are an object: the server checks them
+ * itself. It gets what the model wrote: its own defaults are its own affair.
+ */
+function withChecks(
+  options: ToolOptions<z.ZodType<Record<string, unknown>>>,
+  { inputSchema }: ListedTool,
+): AnyTool {
+  const unchecked = tool({ ...options, input: anyObject })
+  const parameters = inputSchema as JsonSchema
   try {
-    // It is JSON from a wire, and what is no JSON Schema throws here.
-    const schema = z.fromJSONSchema(inputSchema as Parameters<typeof z.fromJSONSchema>[0])
-    // The server gets what the model wrote: its own defaults are its own affair.
-    return anyObject.superRefine((input, context) => {
-      for (const { message, path } of schema.safeParse(input).error?.issues ?? []) {
-        context.addIssue({ code: 'custom', message, path: [...path] })
-      }
-    })
-  } catch {
-    // A keyword that has no counterpart. The server checks its arguments itself.
-    return anyObject
+    const { parse: check } = tool({ ...options, input: parameters })
+    const parse: AnyTool['parse'] = (input) => {
+      const checked = check(input)
+      return checked.ok ? unchecked.parse(input) : checked
+    }
+    return Object.freeze({ ...unchecked, parameters, parse })
+  } catch (error) {
+    // A keyword that has no counterpart, or what is no JSON Schema: it is JSON from a wire.
+    if (!(error instanceof DefinitionError)) throw error
+    return Object.freeze({ ...unchecked, parameters })
   }
 }
 

@@ -1,5 +1,5 @@
-import { z } from 'zod'
 import type { JsonSchema } from '../../agent/definitions.ts'
+import { tool } from '../../agent/tool.ts'
 import { isObject, type JsonObject, type OpenapiDocument } from './document.ts'
 
 /** Beyond these a schema says "anything": a model is helped by neither, and references can multiply without end. */
@@ -204,7 +204,8 @@ function takeable(schema: JsonSchema): JsonSchema {
 
 function isTakeable(schema: JsonSchema): boolean {
   try {
-    z.fromJSONSchema(schema).safeParse({})
+    const input = { type: 'object', properties: { schema } }
+    tool({ name: 'check', description: '', input, execute: () => undefined })
     return true
   } catch {
     return false
