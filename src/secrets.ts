@@ -10,3 +10,18 @@ export function secretsIn(values: Iterable<string>): string[] {
 export function redact(text: string, secrets: readonly string[]): string {
   return secrets.reduce((clean, secret) => clean.replaceAll(secret, '[redacted]'), text)
 }
+
+/** The same for a text that goes on where nobody read: what may be the beginning of one at its end goes, too. */
+export function redactCut(text: string, secrets: readonly string[]): string {
+  const clean = redact(text, secrets)
+  const torn = Math.max(0, ...secrets.map((secret) => tornLength(clean, secret)))
+  return clean.slice(0, clean.length - torn)
+}
+
+/** How much of the end of the text is a beginning of the secret. */
+function tornLength(text: string, secret: string): number {
+  for (let length = Math.min(text.length, secret.length - 1); length > 0; length--) {
+    if (text.endsWith(secret.slice(0, length))) return length
+  }
+  return 0
+}

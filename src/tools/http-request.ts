@@ -181,7 +181,8 @@ function createClient(options: ClientOptions): Client {
       ...(body === undefined ? {} : { body }),
       signal,
     })
-    return redact(describeResponse(response, url), authorHeaders.secrets)
+    const { secrets } = authorHeaders
+    return redact(describeResponse(response, { asked: url, secrets }), secrets)
   }
 }
 
@@ -244,9 +245,12 @@ function isHeader(name: string, value: string): boolean {
 }
 
 /** What the model reads: a few lines about the answer, an empty one, its text. */
-function describeResponse(response: SafeResponse, asked: string): string {
+function describeResponse(
+  response: SafeResponse,
+  { asked, secrets }: { asked: string; secrets: readonly string[] },
+): string {
   const { status, headers, body, cut, url } = response
-  const text = textOf(response)
+  const text = textOf(response, secrets)
   const type = headers['content-type']
   const lines = [
     `HTTP ${status}`,

@@ -154,6 +154,13 @@ function startExchange(hop: Hop, options: SafeFetchOptions & { signal: AbortSign
     })
     request.on('socket', (socket) => socket.once(secure ? 'secureConnect' : 'connect', () => (sent = true)))
     request.on('response', resolve)
+    // Node lets go of the socket then: the request would never end.
+    for (const handedOver of ['upgrade', 'connect'] as const) {
+      request.on(handedOver, (_message, socket) => {
+        socket.destroy()
+        reject(Object.assign(new Error('no answer but another protocol'), { code: 'SWITCHED' }))
+      })
+    }
     // Stays for as long as the request lives: what fails after the answer has begun fails its body, too.
     request.on('error', reject)
     request.end(body)
@@ -225,6 +232,7 @@ const connectFaults: Record<string, string> = {
   ENOTFOUND: 'cannot be found',
   EAI_AGAIN: 'cannot be found at the moment',
   ECONNREFUSED: 'refuses the connection',
+  SWITCHED: 'switched to another protocol',
   HPE_HEADER_OVERFLOW: 'answered with headers that are too long',
 }
 

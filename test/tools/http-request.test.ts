@@ -78,6 +78,28 @@ describe('what the model gets', () => {
     expect(server.requests[0]).toMatchObject({ method: 'GET', path: '/people?id=1' })
   })
 
+  test.each([
+    ['in its middle', 95],
+    ['after its first character', 99],
+    ['at its end', 84],
+  ])('has no part of a header of the author where the text is cut %s', async (_, before) => {
+    const key = 'Token SECRET-KEY-123'
+    const { server, call } = await start(
+      ({ headers }) => '.'.repeat(before) + String(headers['x-key']).slice('Token '.length) + ' and more',
+      (host) => ({ headers: { [host]: { 'x-key': key } }, maxBytes: 100 }),
+    )
+    const [, text] = (await call({ url: server.url })).split('\n\n')
+    expect(text?.replace(/^\.+/, '')).toBe(before === 84 ? '[redacted] a' : '')
+  })
+
+  test('keeps the end of a text that is whole', async () => {
+    const { server, call } = await start(
+      () => 'an end like SECRET-K',
+      (host) => ({ headers: { [host]: { 'x-key': 'SECRET-KEY-123' } } }),
+    )
+    expect(await call({ url: server.url })).toMatch(/an end like SECRET-K$/)
+  })
+
   test('is the answer of a failure, too', async () => {
     const { server, call } = await start(() => ({ status: 404, body: '{"error":"nobody"}' }))
     expect(await call({ url: server.url })).toContain('HTTP 404\n')

@@ -432,6 +432,33 @@ describe('trouble', () => {
     expect(server.requests).toEqual([])
   })
 
+  test('a server that switches to another protocol has not answered, and its connection is closed', async () => {
+    const server = await startLoopback((_, response) => {
+      // As it is on the wire: Node's own server hands the socket over.
+      response.socket!.write('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n')
+      response.socket!.on('close', () => closed.resolve())
+      return undefined
+    })
+    const closed = Promise.withResolvers<void>()
+    const safeFetch = trusting()
+    const message = '127.0.0.1 switched to another protocol.'
+    await expect(safeFetch({ url: server.url })).rejects.toMatchObject({ code: 'tool_failed', message })
+    await closed.promise
+    await expect(safeFetch({ url: server.url, method: 'POST', body: '{}' })).rejects.toMatchObject({
+      code: 'outcome_unknown',
+    })
+  })
+
+  test('what a server says before its answer is passed over', async () => {
+    const server = await startLoopback((_, response) => {
+      response.writeProcessing()
+      response.writeEarlyHints({ link: '</a.css>; rel=preload' })
+      return 'the answer'
+    })
+    const { status, body } = await trusting()({ url: server.url })
+    expect([status, body.toString()]).toEqual([200, 'the answer'])
+  })
+
   test('a request that changes something and loses its answer has an unknown outcome', async () => {
     const server = await startLoopback((_, response) => {
       response.destroy()

@@ -16,12 +16,13 @@ export class CallCut extends Error {
 
 /** Nothing came for too long. */
 export class CallTimeout extends Error {
+  /** For people: to a hundredth. */
   readonly seconds: number
 
   constructor(ms: number) {
     super('The server did not answer in time.')
     this.name = 'CallTimeout'
-    this.seconds = ms / 1000
+    this.seconds = Math.max(1, Math.round(ms / 10)) / 100
   }
 }
 

@@ -276,7 +276,7 @@ function fetchFrom(
 /** The text of the answer; one that tells of a failure is thrown. */
 function resultOf(response: SafeResponse, secrets: readonly string[]): string {
   const { status, headers, cut, body } = response
-  const text = textOf(response)
+  const text = textOf(response, secrets)
   const readable =
     text === undefined
       ? `The answer (${headers['content-type'] ?? 'of no type'}) is not text and is left out.`
