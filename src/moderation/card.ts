@@ -1,4 +1,4 @@
-import { isDigit, isGroupSeparator, isWordCharacter, mayStartNumber } from './characters.ts'
+import { groupSeparators, isDigit, isGroupSeparator, isWordCharacter, mayStartNumber } from './characters.ts'
 import { needsMore, noMatch } from './text-scanner.ts'
 
 const minDigits = 13
@@ -7,6 +7,12 @@ const maxDigits = 19
 /** How the digits of cards are grouped on them; `n` stands for a last group of any length up to four. */
 const groupings = [/^4,4,4,[1-4]$/, /^4,4,4,4,[1-3]$/, /^4,6,[45]$/]
 const beginnings = /^4(?:,4|,4,4|,4,4,[1-4]|,4,4,4,[1-3]|,6|,6,[45])?$/
+
+/** Thirteen digits or more, a four and a group that may follow it, or the beginning of either at the end. */
+export const cardStarts = new RegExp(
+  String.raw`(?=(?<!\w)(?<!\d[.,])[2-6](?:\d{0,18}$|\d{12,18}(?!\d)|\d{3}[${groupSeparators}](?:\d{0,6}$|(?:\d{4}|\d{6})(?!\d))))`,
+  'g',
+)
 
 /**
  * A card number: 13 to 19 digits in one piece or grouped as on the card, that begins as cards of today do (2 to 6) and whose

@@ -27,6 +27,9 @@ export function isWordCharacter(text: string, at: number): boolean {
   return text.charCodeAt(at) === 95 || isAlphanumeric(text, at)
 }
 
+/** The separators between groups of digits, for the inside of a class of a pattern. */
+export const groupSeparators = String.raw` \u00a0\u202f.\-\u2010\u2011\u2013`
+
 /** The one character that may stand between two groups of digits: a space that does not break the line, a dot, a dash. */
 export function isGroupSeparator(text: string, at: number): boolean {
   const character = text.charAt(at)

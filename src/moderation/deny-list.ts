@@ -4,8 +4,8 @@ import type { ModelRequest } from '../models/model.ts'
 import { normalise } from './folded-text.ts'
 import { createPatternFilter, someMatch, toSearches } from './pattern-filter.ts'
 import { refuseContent } from './refusal.ts'
-import { createTextScanner, findMatch, replaceMatches } from './text-scanner.ts'
-import { createWordMatcher } from './word-matcher.ts'
+import { createPace, createTextScanner, hasMatch, replaceMatchesPaced, type Pace } from './text-scanner.ts'
+import { createWordSearch } from './word-matcher.ts'
 
 export interface DenyListOptions {
   /** Words and phrases: matched as a whole, in any case and Unicode spelling. */
@@ -27,9 +27,9 @@ export interface DenyListOptions {
 }
 
 interface DenyList {
-  isDenied(text: string): boolean
+  isDenied(text: string, pace: Pace): Promise<boolean>
   /** The text with what is denied blacked out. */
-  mask(text: string): string
+  mask(text: string, pace: Pace): Promise<string>
   /** Passes text on until something denied comes. */
   filter(onDenied: () => void): TextFilter[]
   message: string
@@ -52,8 +52,12 @@ export function denyList(options: DenyListOptions): Hooks {
   if (options.output ?? true) {
     hooks.filterText = (_kind, context) => filterReply(list, context)
     // What a pattern says of more than a filter sees at once: too late not to show it.
-    hooks.afterModel = ({ items }) =>
-      items.some((item) => list.isDenied(replyText(item))) ? refuseContent(list.message) : undefined
+    hooks.afterModel = async ({ items }, { signal }) => {
+      const pace = createPace(signal)
+      for (const item of items)
+        if (await list.isDenied(replyText(item), pace)) return refuseContent(list.message)
+      return undefined
+    }
   }
   return hooks
 }
@@ -64,15 +68,18 @@ function toDenyList(options: DenyListOptions): DenyList {
   if (words.length === 0 && patterns.length === 0)
     throw new TypeError('denyList: there are no words and no patterns')
   if (!(maxPatternChars >= 1)) throw new TypeError('denyList: maxPatternChars must be a number from 1 on')
-  const matcher = createWordMatcher(words)
+  const search = createWordSearch(words)
   const searches = toSearches(patterns)
   return {
     message,
-    isDenied: (text) => findMatch(text, matcher) !== undefined || someMatch(searches, normalise(text)),
-    mask(text) {
-      const masked = replaceMatches(text, { matchers: [['word', matcher]], onMatch: () => blackout })
+    async isDenied(text, pace) {
+      if (words.length > 0 && (await hasMatch(text, search, pace))) return true
+      return searches.length > 0 && someMatch(searches, normalise(text))
+    },
+    async mask(text, pace) {
+      const masked = await replaceMatchesPaced(text, { searches: [search], onMatch: () => blackout, pace })
       if (!someMatch(searches, normalise(masked))) return masked
-      return searches.reduce((rest, search) => rest.replace(search, blackout), normalise(masked))
+      return searches.reduce((rest, pattern) => rest.replace(pattern, blackout), normalise(masked))
     },
     filter(onDenied) {
       const onMatch = () => {
@@ -80,7 +87,7 @@ function toDenyList(options: DenyListOptions): DenyList {
         return null
       }
       const filters: TextFilter[] = []
-      if (words.length > 0) filters.push(createTextScanner({ matchers: [['word', matcher]], onMatch }))
+      if (words.length > 0) filters.push(createTextScanner({ searches: [search], onMatch }))
       if (patterns.length > 0)
         filters.push(createPatternFilter({ searches, maxChars: maxPatternChars, onMatch }))
       return filters
@@ -88,48 +95,48 @@ function toDenyList(options: DenyListOptions): DenyList {
   }
 }
 
-function checkRequest(input: {
+async function checkRequest(input: {
   request: ModelRequest
   context: HookContext
-  isDenied: (item: MessageItem) => boolean
+  isDenied: (item: MessageItem, pace: Pace) => Promise<boolean>
   list: DenyList
-}): ModelRequest | Refusal | undefined {
+}): Promise<ModelRequest | Refusal | undefined> {
   const { request, context, isDenied, list } = input
+  const pace = createPace(context.signal)
   const own = new Set(context.input.map(({ id }) => id))
   let changed = false
   const items: ModelItem[] = []
   for (const item of request.items) {
-    const denied = item.type === 'message' && item.role !== 'assistant' && isDenied(item)
+    const denied = item.type === 'message' && item.role !== 'assistant' && (await isDenied(item, pace))
     if (denied && own.has(item.id)) return refuseContent(list.message)
     changed ||= denied
-    items.push(denied ? maskMessage(item, list) : item)
+    items.push(denied ? await maskMessage(item, list, pace) : item)
   }
   return changed ? { ...request, items } : undefined
 }
 
-function isDeniedMessage(item: MessageItem, list: DenyList): boolean {
-  return (
-    item.content.some((part) => part.type === 'text' && list.isDenied(part.text)) ||
-    list.isDenied(textOf(item))
-  )
+async function isDeniedMessage(item: MessageItem, list: DenyList, pace: Pace): Promise<boolean> {
+  const texts = item.content.flatMap((part) => (part.type === 'text' ? [part.text] : []))
+  for (const text of texts) if (await list.isDenied(text, pace)) return true
+  return texts.length > 1 && list.isDenied(textOf(item), pace)
 }
 
-function maskMessage(item: MessageItem, list: DenyList): MessageItem {
-  const content = item.content.map((part): Part =>
-    part.type === 'text' ? { ...part, text: list.mask(part.text) } : part,
-  )
+async function maskMessage(item: MessageItem, list: DenyList, pace: Pace): Promise<MessageItem> {
+  const content: Part[] = []
+  for (const part of item.content)
+    content.push(part.type === 'text' ? { ...part, text: await list.mask(part.text, pace) } : part)
   const masked = { ...item, content }
-  if (!list.isDenied(textOf(masked))) return masked
+  if (!(await list.isDenied(textOf(masked), pace))) return masked
   // A word that goes on from one part to the next.
   const rest = content.filter(({ type }) => type !== 'text')
-  return { ...item, content: [{ type: 'text', text: list.mask(textOf(masked)) }, ...rest] }
+  return { ...item, content: [{ type: 'text', text: await list.mask(textOf(masked), pace) }, ...rest] }
 }
 
 /** The items of a run come again with each step: each is looked at once. */
-function createItemCheck(list: DenyList): (item: MessageItem) => boolean {
+function createItemCheck(list: DenyList): (item: MessageItem, pace: Pace) => Promise<boolean> {
   const known = new WeakMap<MessageItem, boolean>()
-  return (item) => {
-    const denied = known.get(item) ?? isDeniedMessage(item, list)
+  return async (item, pace) => {
+    const denied = known.get(item) ?? (await isDeniedMessage(item, list, pace))
     known.set(item, denied)
     return denied
   }

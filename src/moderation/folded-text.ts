@@ -5,13 +5,16 @@
  */
 
 const invisible = /\p{Cf}/gu
+const notAscii = /[^\0-\x7f]/
 
 /** NFKC, without characters that are not seen. */
 export function normalise(text: string): string {
+  if (!notAscii.test(text)) return text
   return text.replace(invisible, '').normalize('NFKC')
 }
 
 /** The same for every spelling of a word. Folds piece by piece, where pieces are cut between a character and its accents. */
 export function fold(text: string): string {
+  if (!notAscii.test(text)) return text.toLowerCase()
   return text.replace(invisible, '').normalize('NFKD').toUpperCase().toLowerCase().normalize('NFKD')
 }

@@ -94,6 +94,9 @@ const lengths: Readonly<Record<string, number>> = {
   YE: 30,
 }
 
+/** Two letters and two digits, or their beginning at the end. */
+export const ibanStarts = /(?=(?<!\w)[a-z](?:$|[a-z](?:$|\d(?:$|\d))))/gi
+
 /** An IBAN in one piece or in groups of four: of its country's length, with check digits that are right (mod 97). */
 export function matchIban(text: string, at: number, isWhole: boolean): number {
   if (!isAsciiLetter(text, at) || isWordCharacter(text, at - 1)) return noMatch

@@ -1,4 +1,4 @@
-import { isAlphanumeric, isDigit, isGroupSeparator, isWordCharacter } from './characters.ts'
+import { groupSeparators, isAlphanumeric, isDigit, isGroupSeparator, isWordCharacter } from './characters.ts'
 import { needsMore, noMatch } from './text-scanner.ts'
 
 /** Digits that stand together. `end`: the index behind them. */
@@ -9,6 +9,28 @@ interface Group {
 
 /** More than the longest number there is, with an area code's `(0)` in it. */
 const maxDigits = 17
+
+/** What `skipSeparators` skips. */
+const joint = String.raw`\)?[${groupSeparators}/]?\(?`
+/** Three, three and four digits, or their beginning at the end. */
+const northAmerican = soFar(
+  String.raw`[2-9]`,
+  String.raw`\d`,
+  String.raw`\d(?!\d)`,
+  joint,
+  String.raw`\d`,
+  String.raw`\d`,
+  String.raw`\d(?!\d)`,
+  joint,
+  String.raw`(?:\d{4}(?!\d)|\d{1,3}$)`,
+)
+/** Two to six digits with a group of two or more behind them; ten to twelve in one piece; or the beginning of either. */
+const trunkZero = String.raw`0(?:$|(?:[1-9]|(?<!\d[${groupSeparators}]0)0)(?:\d{0,10}$|\d{8,10}(?!\d)|\d{0,4}(?!\d)${soFar(joint, String.raw`\d`, String.raw`\d`)}))`
+
+export const phoneStarts = new RegExp(
+  String.raw`(?=(?<![\w+#])(?<![^\W_]-)(?<!\d[.,:/])\(?(?:$|\+(?:$|[1-9])|${trunkZero}|(?:1${joint})?(?:$|${northAmerican})))`,
+  'g',
+)
 
 /**
  * A telephone number in one of the forms that hardly anything else has:
@@ -24,6 +46,8 @@ export function matchPhone(text: string, at: number, isWhole: boolean): number {
   const character = text.charAt(at)
   const isStart = character === '+' || character === '(' || isDigit(text, at)
   if (!isStart || !mayStartPhone(text, at)) return noMatch
+  // Behind another group of digits `00` begins no number.
+  if (text.startsWith('00', at) && isGroupSeparator(text, at - 1) && isDigit(text, at - 2)) return noMatch
   const numberStart = character === '(' ? at + 1 : at
   if (numberStart === text.length) return isWhole ? noMatch : needsMore
   const isInternational = text.charAt(numberStart) === '+'
@@ -31,8 +55,6 @@ export function matchPhone(text: string, at: number, isWhole: boolean): number {
   if (groups === undefined) return needsMore
   // A bracket that is not around the first group belongs to the sentence.
   if (character === '(' && text.charAt(groups[0]?.end ?? at) !== ')') return noMatch
-  // Behind another group of digits `00` begins no number.
-  if (text.startsWith('00', at) && isGroupSeparator(text, at - 1) && isDigit(text, at - 2)) return noMatch
   const isCandidate = isInternational ? isInternationalNumber : isNationalNumber
   for (let count = groups.length; count > 0; count--) {
     const kept = groups.slice(0, count)
@@ -81,10 +103,17 @@ function readGroups(
   }
 }
 
-/** Whether more digits can make a number of it: spares ordinary numbers the wait. */
+/** Whether more digits can make a number of it: spares ordinary numbers the wait, and all others the work. */
 function mayGoOn(groups: readonly Group[], isInternational: boolean): boolean {
-  const [first] = groups
-  return isInternational || /^(?:0\d{1,5}|1|[2-9]\d\d)$/.test(first?.digits ?? '')
+  const first = groups[0]?.digits ?? ''
+  const total = groups.reduce((sum, { digits }) => sum + digits.length, 0)
+  if (isInternational) return !first.startsWith('0') && total < (first.startsWith('1') ? 11 : 15)
+  if (!first.startsWith('0')) {
+    const own = first === '1' ? groups.slice(1) : groups
+    return own.length < 3 && own.every(({ digits }) => digits.length === 3)
+  }
+  const last = groups.at(-1)?.digits ?? ''
+  return /^0\d{1,5}$/.test(first) && last.length > 1 && (total < 12 || first.startsWith('00'))
 }
 
 /** One separator, with a bracket that closes before it and one that opens behind it: `) `, ` (`, `-`. */
@@ -94,6 +123,11 @@ function skipSeparators(text: string, at: number): number {
   if (isGroupSeparator(text, position) || text.charAt(position) === '/') position++
   if (text.charAt(position) === '(') position++
   return position
+}
+
+/** The units one after the other, as far as the text goes. */
+function soFar(...units: readonly string[]): string {
+  return units.reduceRight((rest, unit) => (rest === '' ? unit : `${unit}(?:$|${rest})`), '')
 }
 
 function isInternationalNumber(groups: readonly string[]): boolean {

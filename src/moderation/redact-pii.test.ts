@@ -295,6 +295,8 @@ test.each([
   expect(performance.now() - began).toBeLessThan(5_000)
 })
 
+const context = { signal: new AbortController().signal } as HookContext
+
 describe('what the model reads', () => {
   const request = (items: ModelItem[]): ModelRequest => ({
     instructions: 'Mail boss@x.example.',
@@ -303,10 +305,10 @@ describe('what the model reads', () => {
     settings: {},
   })
   const redact = (items: ModelItem[]) =>
-    redactPii().beforeModel!(request(items), {} as HookContext) as ModelRequest | undefined
+    redactPii().beforeModel!(request(items), context) as Promise<ModelRequest | undefined>
 
-  test('is redacted in messages, results and the arguments of calls; the author’s instructions are not', () => {
-    const changed = redact([
+  test('is redacted in messages, results and the arguments of calls; the author’s instructions are not', async () => {
+    const changed = await redact([
       {
         type: 'message',
         id: 'i1',
@@ -351,16 +353,16 @@ describe('what the model reads', () => {
     )
   })
 
-  test('is the same object where there is nothing to redact', () => {
+  test('is the same object where there is nothing to redact', async () => {
     const clean: ModelItem = {
       type: 'message',
       id: 'i1',
       role: 'user',
       content: [{ type: 'text', text: 'hello' }],
     }
-    expect(redact([clean])).toBeUndefined()
+    expect(await redact([clean])).toBeUndefined()
     const dirty: ModelItem = { ...clean, id: 'i2', content: [{ type: 'text', text: 'a@x.example' }] }
-    expect(redact([clean, dirty])!.items[0]).toBe(clean)
+    expect((await redact([clean, dirty]))!.items[0]).toBe(clean)
     expect(dirty.content).toEqual([{ type: 'text', text: 'a@x.example' }])
   })
 })

@@ -1,11 +1,20 @@
 import type { Hooks } from '../agent/hooks.ts'
 import type { MessageItem, ModelItem, Part } from '../items.ts'
 import type { ModelRequest } from '../models/model.ts'
-import { matchCard } from './card.ts'
-import { matchEmail } from './email.ts'
-import { matchIban } from './iban.ts'
-import { matchPhone } from './phone.ts'
-import { createTextScanner, replaceMatches, type Matcher, type TextScannerOptions } from './text-scanner.ts'
+import { cardStarts, matchCard } from './card.ts'
+import { emailStarts, matchEmail } from './email.ts'
+import { ibanStarts, matchIban } from './iban.ts'
+import { matchPhone, phoneStarts } from './phone.ts'
+import { createTextCache } from './text-cache.ts'
+import {
+  createPace,
+  createTextScanner,
+  replaceMatches,
+  replaceMatchesPaced,
+  type Pace,
+  type Search,
+  type TextScannerOptions,
+} from './text-scanner.ts'
 
 export type PiiKind = 'email' | 'iban' | 'card' | 'phone'
 
@@ -21,12 +30,15 @@ export interface RedactPiiOptions {
 }
 
 /** In the order that decides where several begin at the same place: an address may begin with a number. */
-const matchersByKind: readonly (readonly [PiiKind, Matcher])[] = [
-  ['email', matchEmail],
-  ['iban', matchIban],
-  ['card', matchCard],
-  ['phone', matchPhone],
+const allSearches: readonly Search<PiiKind>[] = [
+  { kind: 'email', starts: emailStarts, match: matchEmail },
+  { kind: 'iban', starts: ibanStarts, match: matchIban },
+  { kind: 'card', starts: cardStarts, match: matchCard },
+  { kind: 'phone', starts: phoneStarts, match: matchPhone },
 ]
+
+/** A text is redacted, in slices where it is long. */
+type Redact = (text: string) => string | Promise<string>
 
 /**
  * Hooks that keep personal data from the model, from clients and from the store.
@@ -39,8 +51,11 @@ const matchersByKind: readonly (readonly [PiiKind, Matcher])[] = [
 export function redactPii(options: RedactPiiOptions = {}): Hooks {
   const hooks: Hooks = {}
   if (options.input ?? true) {
-    const redactItem = createItemRedaction((text) => redactText(text, options))
-    hooks.beforeModel = (request) => redactRequest(request, redactItem)
+    const redactItem = createItemRedaction(toScannerOptions(options))
+    hooks.beforeModel = (request, { signal }) => {
+      const pace = createPace(signal)
+      return redactRequest(request, (item) => redactItem(item, pace))
+    }
   }
   if (options.output ?? true) hooks.filterText = () => createTextScanner(toScannerOptions(options))
   return hooks
@@ -58,41 +73,55 @@ function toScannerOptions({
   kinds,
   replacement = (kind) => `[${kind}]`,
 }: RedactPiiOptions): TextScannerOptions<PiiKind> {
-  const matchers = matchersByKind.filter(([kind]) => kinds === undefined || kinds.includes(kind))
-  return { matchers, onMatch: replacement }
+  const searches = allSearches.filter(({ kind }) => kinds === undefined || kinds.includes(kind))
+  return { searches, onMatch: replacement }
 }
 
-function redactRequest(
+async function redactRequest(
   request: ModelRequest,
-  redactItem: (item: ModelItem) => ModelItem,
-): ModelRequest | undefined {
-  const items = request.items.map(redactItem)
+  redactItem: (item: ModelItem) => Promise<ModelItem>,
+): Promise<ModelRequest | undefined> {
+  const items: ModelItem[] = []
+  for (const item of request.items) items.push(await redactItem(item))
   return items.some((item, i) => item !== request.items[i]) ? { ...request, items } : undefined
 }
 
-/** Gives the same item where nothing changes. The items of a run come again with each step: each is redacted once. */
-function createItemRedaction(redact: (text: string) => string): (item: ModelItem) => ModelItem {
+/**
+ * Gives the same item where nothing changes. The items of a run come again with each step, long texts of the conversation with
+ * each turn: each is redacted once.
+ */
+function createItemRedaction(
+  options: TextScannerOptions<PiiKind>,
+): (item: ModelItem, pace: Pace) => Promise<ModelItem> {
   const known = new WeakMap<ModelItem, ModelItem>()
-  return (item) => {
-    const redacted = known.get(item) ?? redactItem(item, redact)
+  const texts = createTextCache()
+  return async (item, pace) => {
+    const before = known.get(item)
+    if (before) return before
+    const redacted = await redactItem(item, (text) => {
+      const result = texts.get(text)
+      if (result !== undefined) return result
+      return replaceMatchesPaced(text, { ...options, pace }).then((made) => texts.add(text, made))
+    })
     known.set(item, redacted)
     return redacted
   }
 }
 
-function redactItem(item: ModelItem, redact: (text: string) => string): ModelItem {
+async function redactItem(item: ModelItem, redact: Redact): Promise<ModelItem> {
   switch (item.type) {
     case 'message':
       return redactMessage(item, redact)
     case 'tool_call': {
-      const text = redactArguments(item.arguments, redact)
+      const text = await redactArguments(item.arguments, redact)
       return text === item.arguments ? item : withoutProvider({ ...item, arguments: text })
     }
     case 'tool_result': {
-      const output = redact(item.output)
+      const output = await redact(item.output)
       if (output === item.output) return item
       const { error } = item
-      return { ...item, output, ...(error ? { error: { ...error, message: redact(error.message) } } : {}) }
+      if (!error) return { ...item, output }
+      return { ...item, output, error: { ...error, message: await redact(error.message) } }
     }
     case 'reasoning':
       // The model wrote it, from what was redacted; changed, the provider that sealed it would refuse it.
@@ -102,14 +131,15 @@ function redactItem(item: ModelItem, redact: (text: string) => string): ModelIte
   }
 }
 
-function redactMessage(item: MessageItem, redact: (text: string) => string): MessageItem {
+async function redactMessage(item: MessageItem, redact: Redact): Promise<MessageItem> {
   let changed = false
-  const content = item.content.map((part): Part => {
-    if (part.type !== 'text') return part
-    const text = redact(part.text)
-    changed ||= text !== part.text
-    return text === part.text ? part : { ...part, text }
-  })
+  const content: Part[] = []
+  for (const part of item.content) {
+    const text = part.type === 'text' ? await redact(part.text) : ''
+    const isSame = part.type !== 'text' || text === part.text
+    changed ||= !isSame
+    content.push(isSame ? part : { ...part, text })
+  }
   return changed ? withoutProvider({ ...item, content }) : item
 }
 
@@ -121,27 +151,33 @@ function withoutProvider<T extends { provider?: unknown }>(item: T): T {
 }
 
 /** Arguments stay JSON where they are JSON: a number that is redacted becomes a string. */
-function redactArguments(text: string, redact: (text: string) => string): string {
-  if (redact(text) === text) return text
+async function redactArguments(text: string, redact: Redact): Promise<string> {
+  const redacted = await redact(text)
+  if (redacted === text) return text
   try {
     const value: unknown = JSON.parse(text)
-    return JSON.stringify(redactValue(value, redact))
+    return JSON.stringify(await redactValue(value, redact))
   } catch {
     // Not JSON, or too deep to walk: text like any other.
-    return redact(text)
+    return redacted
   }
 }
 
-function redactValue(value: unknown, redact: (text: string) => string): unknown {
+async function redactValue(value: unknown, redact: Redact): Promise<unknown> {
   if (typeof value === 'string') return redact(value)
   if (typeof value === 'number') {
     const text = String(value)
-    const redacted = redact(text)
+    const redacted = await redact(text)
     return redacted === text ? value : redacted
   }
-  if (Array.isArray(value)) return value.map((one) => redactValue(one, redact))
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(
-    Object.entries(value).map(([name, one]) => [redact(name), redactValue(one, redact)]),
-  )
+  if (Array.isArray(value)) {
+    const values: unknown[] = []
+    for (const one of value) values.push(await redactValue(one, redact))
+    return values
+  }
+  const fields: [string, unknown][] = []
+  for (const [name, one] of Object.entries(value))
+    fields.push([await redact(name), await redactValue(one, redact)])
+  return Object.fromEntries(fields)
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { TextFilter } from '../agent/hooks.ts'
 
 export const noMatch = -1
@@ -10,12 +11,25 @@ export const needsMore = -2
  */
 export type Matcher = (text: string, at: number, isWhole: boolean) => number
 
-/** How far back a matcher may look. */
+/** How far back a matcher and its `starts` may look. */
 const lookBehind = 2
+
+/** How much of a long text is scanned before others get their turn: some ten milliseconds of a text that is made for it. */
+const sliceChars = 32_768
+
+export interface Search<Kind> {
+  kind: Kind
+  /**
+   * Global, matches nothing but a place (`(?=…)`): where it is worth asking the matcher. It may let places through where the
+   * matcher finds nothing, and must let those through where it finds something or may, with more text behind the end (`$`).
+   */
+  starts: RegExp
+  match: Matcher
+}
 
 export interface TextScannerOptions<Kind> {
   /** In order of preference where several match at the same place. */
-  matchers: readonly (readonly [Kind, Matcher])[]
+  searches: readonly Search<Kind>[]
   /** What stands instead of a match. Null: nothing more of the text is given out. */
   onMatch(kind: Kind, match: string): string | null
 }
@@ -28,6 +42,7 @@ export function createTextScanner<Kind>(options: TextScannerOptions<Kind>): Text
   let before = ''
   let held = ''
   let stopped = false
+  const cursors = options.searches.map((search) => ({ search, next: -1 }))
   const scan = (delta: string, isWhole: boolean): string => {
     if (stopped) return ''
     const buffer = before + held + delta
@@ -35,8 +50,11 @@ export function createTextScanner<Kind>(options: TextScannerOptions<Kind>): Text
     let shown = ''
     let at = before.length
     let copied = at
-    while (at < text.length) {
-      const found = findAt(options.matchers, { text, at, isWhole })
+    for (const cursor of cursors) cursor.next = -1
+    for (;;) {
+      at = advance(cursors, text, at)
+      if (at === text.length) break
+      const found = findAt(cursors, { text, at, isWhole })
       if (found === undefined) {
         at++
         continue
@@ -65,22 +83,89 @@ export function replaceMatches<Kind>(text: string, options: TextScannerOptions<K
   return scanner.push(text) + scanner.end()
 }
 
-/** The first match, or undefined. */
-export function findMatch(text: string, matcher: Matcher): string | undefined {
-  for (let at = 0; at < text.length; at++) {
-    const end = matcher(text, at, true)
-    if (end >= 0) return text.slice(at, end)
+/** The same in slices, between which others get their turn. */
+export async function replaceMatchesPaced<Kind>(
+  text: string,
+  { pace, ...options }: TextScannerOptions<Kind> & { pace: Pace },
+): Promise<string> {
+  const scanner = createTextScanner(options)
+  let replaced = ''
+  for (let at = 0; at < text.length; at += sliceChars) {
+    const slice = text.slice(at, at + sliceChars)
+    await pace(slice.length)
+    replaced += scanner.push(slice)
   }
-  return undefined
+  return replaced + scanner.end()
+}
+
+/** Whether there is a match. In slices, between which others get their turn. */
+export async function hasMatch<Kind>(text: string, search: Search<Kind>, pace: Pace): Promise<boolean> {
+  let found = false
+  const onMatch = () => {
+    found = true
+    return null
+  }
+  const scanner = createTextScanner({ searches: [search], onMatch })
+  for (let at = 0; at < text.length && !found; at += sliceChars) {
+    const slice = text.slice(at, at + sliceChars)
+    await pace(slice.length)
+    scanner.push(slice)
+  }
+  scanner.end()
+  return found
+}
+
+/** Asked before work on so many characters: waits where that would keep others waiting for too long. */
+export type Pace = (chars: number) => Promise<void> | undefined
+
+/** What each text costs however short it is, in characters. */
+const textCost = 32
+
+/** One for all texts of a request, so that many short ones do not keep the thread either. Throws when the signal fires. */
+export function createPace(signal: AbortSignal): Pace {
+  let done = 0
+  return (chars) => {
+    done += chars + textCost
+    if (done <= sliceChars) return undefined
+    done = chars
+    return setImmediate().then(() => signal.throwIfAborted())
+  }
+}
+
+interface Cursor<Kind> {
+  search: Search<Kind>
+  /** The next place to ask its matcher at. Before where the scan is: to be looked for. */
+  next: number
+}
+
+/** The next place from `from` on where one of the matchers is to be asked, or the end. */
+function advance<Kind>(cursors: readonly Cursor<Kind>[], text: string, from: number): number {
+  let nearest = text.length
+  for (const cursor of cursors) {
+    if (cursor.next < from) cursor.next = nextStart(cursor.search.starts, text, from)
+    if (cursor.next < nearest) nearest = cursor.next
+  }
+  return nearest
+}
+
+function nextStart(starts: RegExp, text: string, from: number): number {
+  for (let at = from; at < text.length; at++) {
+    starts.lastIndex = at
+    if (!starts.test(text)) return text.length
+    // A pattern of whole characters goes back where it is begun between two halves.
+    if (starts.lastIndex >= from) return starts.lastIndex
+  }
+  return text.length
 }
 
 function findAt<Kind>(
-  matchers: TextScannerOptions<Kind>['matchers'],
+  cursors: readonly Cursor<Kind>[],
   place: { text: string; at: number; isWhole: boolean },
 ): { kind: Kind; end: number } | 'needs more' | undefined {
-  for (const [kind, matcher] of matchers) {
-    const end = matcher(place.text, place.at, place.isWhole)
-    if (end >= 0) return { kind, end }
+  for (const { search, next } of cursors) {
+    if (next !== place.at) continue
+    const end = search.match(place.text, place.at, place.isWhole)
+    if (end >= 0) return { kind: search.kind, end }
     // Whatever another kind finds here would have to give way to this one.
     if (end === needsMore) return 'needs more'
   }

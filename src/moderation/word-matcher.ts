@@ -1,11 +1,13 @@
 import { fold } from './folded-text.ts'
-import { needsMore, noMatch, type Matcher } from './text-scanner.ts'
+import { needsMore, noMatch, type Search } from './text-scanner.ts'
 
 /** What words are made of, with what is not seen in them. */
-const wordCharacter = /[\p{L}\p{N}\p{M}\p{Cf}_]/u
+const wordCharacter = String.raw`[\p{L}\p{N}\p{M}\p{Cf}_]`
 /** Scripts that are written without spaces: each of their characters is taken for a word. */
 const single = String.raw`[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmr}\p{scx=Mymr}]`
-const singleCharacter = new RegExp(`(?=\\p{L})${single}`, 'u')
+const singleLetter = `(?=\\p{L})${single}`
+/** Where a word begins: not where one goes on, unless each of its characters is a word. */
+const wordStart = `(?:(?=${singleLetter})|(?=${wordCharacter})(?:(?<!${wordCharacter})|(?<=${singleLetter})))`
 const word = new RegExp(
   `(?:(?=\\p{L})${single}[\\p{M}\uff9e\uff9f]*|(?:(?!(?=\\p{L})${single})[\\p{L}\\p{N}\\p{M}\\p{Cf}_])+)`,
   'uy',
@@ -25,10 +27,18 @@ interface Node {
  * Finds words and phrases as a whole, in any case and spelling (see `fold`). The words of a phrase may be apart by spaces,
  * line breaks, dashes, slashes, asterisks and apostrophes. Throws a `TypeError` on what is neither word nor phrase.
  */
-export function createWordMatcher(words: readonly string[]): Matcher {
+export function createWordSearch(words: readonly string[]): Search<'word'> {
   const root: Node = { next: new Map(), isEnd: false }
   for (const one of words) addPhrase(root, one)
-  return (text, at, isWhole) => (startsWord(text, at) ? matchPhrase(root, text, { at, isWhole }) : noMatch)
+  const starts = new RegExp(`(?=${firstCharacter(root)})${wordStart}`, 'gu')
+  return { kind: 'word', starts, match: (text, at, isWhole) => matchPhrase(root, text, { at, isWhole }) }
+}
+
+/** Of the ASCII characters only those a listed word begins with: folding keeps them, but for their case. */
+function firstCharacter(root: Node): string {
+  const ascii = [...root.next.keys()].flatMap((key) => /^\w/.exec(key)?.[0] ?? [])
+  const both = ascii.flatMap((one) => [one, one.toUpperCase()])
+  return `[${[...new Set(both)].join('')}\\u{80}-\\u{10ffff}]`
 }
 
 function addPhrase(root: Node, phrase: string): void {
@@ -45,15 +55,6 @@ function addPhrase(root: Node, phrase: string): void {
   }
   if (node === root) throw new TypeError('a word of a list must not be empty')
   node.isEnd = true
-}
-
-/** Not where a word goes on, unless each of its characters is a word. */
-function startsWord(text: string, at: number): boolean {
-  const here = characterAt(text, at)
-  if (!wordCharacter.test(here)) return false
-  if (singleCharacter.test(here)) return true
-  const previous = characterBefore(text, at)
-  return !wordCharacter.test(previous) || singleCharacter.test(previous)
 }
 
 function matchPhrase(root: Node, text: string, place: { at: number; isWhole: boolean }): number {
@@ -85,14 +86,4 @@ function readGap(text: string, at: number): number {
 function readWith(pattern: RegExp, text: string, at: number): number {
   pattern.lastIndex = at
   return pattern.test(text) ? pattern.lastIndex : at
-}
-
-function characterAt(text: string, at: number): string {
-  return String.fromCodePoint(text.codePointAt(at) ?? 0)
-}
-
-function characterBefore(text: string, at: number): string {
-  const code = text.charCodeAt(at - 1)
-  const isSecondHalf = code >= 0xdc00 && code <= 0xdfff
-  return at === 0 ? '' : characterAt(text, isSecondHalf && at > 1 ? at - 2 : at - 1)
 }
