@@ -85,6 +85,25 @@ test('what the schema of a question says and nobody can check does not stand in 
   expect((await answer({ row: 1, column: 2 })).output).toBe('{"row":1,"column":2}')
 })
 
+test('a pattern that would never end does not stand in the way of an answer either', async () => {
+  const { answer } = await waiting({ type: 'string', pattern: '^(a+)+$' })
+  const text = `${'a'.repeat(60)}!`
+  expect((await answer(text)).output).toBe(JSON.stringify(text))
+})
+
+test('what every object inherits is no answer, nor in the way of one', async () => {
+  const { engine, id, answer } = await waiting({
+    type: 'object',
+    properties: { constructor: { type: 'string' }, toString: { type: 'string' } },
+    required: ['toString'],
+    not: { required: ['column'] },
+  })
+  await expect(decide(engine, id, { decision: 'answer', answer: {} })).rejects.toMatchObject(
+    invalid('answer', 'toString'),
+  )
+  expect((await answer({ toString: 'x' })).output).toBe('{"toString":"x"}')
+})
+
 describe('the wrong kind of decision is refused', () => {
   test('approving a question', async () => {
     const { engine, id, run } = await waiting()

@@ -62,9 +62,9 @@ function withChecks(
   const unchecked = tool({ ...options, input: anyObject })
   const parameters = inputSchema as JsonSchema
   try {
-    const { parse: check } = tool({ ...options, input: parameters })
+    const checking = tool({ ...options, input: parameters })
     const parse: AnyTool['parse'] = (input) => {
-      const checked = check(input)
+      const checked = checking.parse(input)
       return checked.ok ? unchecked.parse(input) : checked
     }
     return Object.freeze({ ...unchecked, parameters, parse })
