@@ -18,7 +18,7 @@ export default agent({
   name: 'listener',
   model: listener,
   history: {
-    // Four turns are sent. When there is a fifth, all but the newest two become a summary.
+    // Four earlier turns are sent. When there is a fifth, all but the newest two become a summary.
     maxTurns: 4,
     summarise: {
       model: scribe,

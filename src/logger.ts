@@ -13,7 +13,12 @@ export interface Logger {
  * Where an error comes from, without what it says. For errors of providers and tools, whose texts may repeat prompts,
  * arguments and keys.
  */
-export function traceOf(error: unknown): { type: string; code?: string; stack?: string } {
+export function traceOf(error: unknown): {
+  type: string
+  code?: string
+  status?: number
+  stack?: string
+} {
   try {
     if (!(error instanceof Error)) return { type: typeof error }
     const { name: type, stack } = error
@@ -21,6 +26,8 @@ export function traceOf(error: unknown): { type: string; code?: string; stack?: 
     return {
       type,
       ...('code' in error && typeof error.code === 'string' ? { code: error.code } : {}),
+      // Of a provider's answer.
+      ...('status' in error && typeof error.status === 'number' ? { status: error.status } : {}),
       ...(frames ? { stack: frames.join('\n') } : {}),
     }
   } catch {

@@ -157,6 +157,12 @@ function indexAgents(list: readonly Agent[]): Map<string, Agent> {
   if (list.length === 0) throw new TypeError('createParley: give at least one agent')
   const agents = new Map<string, Agent>()
   for (const agent of list) {
+    // What `agent()` is given is not what it gives: a spread with `model` would change nothing.
+    if ('model' in agent) {
+      throw new TypeError(
+        `createParley: agent ${agent.name}: use "models", a list, to give a copy another model`,
+      )
+    }
     if (agents.has(agent.name)) throw new TypeError(`createParley: two agents are named ${agent.name}`)
     agents.set(agent.name, agent)
   }

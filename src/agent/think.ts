@@ -69,6 +69,11 @@ export async function think(context: RunContext, options: { offerTools: boolean 
       const next = nextAttempt(context, { attempts, model, failure, turns: prepared.turns })
       if (!next) {
         keep(context, reply.abandon(), false)
+        const { code, cause } = failure
+        context.logger.warn(
+          { code, err: traceOf(cause), step: context.steps, model: model.id },
+          'model call failed',
+        )
         throw failure
       }
       await noteRetry(context, { failure, reply, model, next: firstOf(attempts) })

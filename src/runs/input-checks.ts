@@ -84,6 +84,8 @@ function checkMedia(part: Media, input: Limits & { path: (string | number)[] }):
   }
   const at = [...path, 'url']
   if (!/^data:/i.test(part.url)) return checkAddress(part.url, at)
+  if (part.type === 'image' && !/^data:image\//i.test(part.url))
+    refuse(at, 'Not the data of a picture: give it as a file.')
   const bytes = dataBytes(part.url)
   if (bytes === undefined) refuse(at, 'Not a data: URL of base64, as in data:image/png;base64,iVBORw0…')
   if (bytes > maxFileBytes) {

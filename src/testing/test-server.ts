@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { agent } from '../agent/agent.ts'
 import type { Agent } from '../agent/definitions.ts'
 import type { Clock } from '../clock.ts'
-import { silentLogger } from '../logger.ts'
+import { createLogger, silentLogger } from '../logger.ts'
 import type { Model } from '../models/model.ts'
 import type { ParleyOptions } from '../parley.ts'
 import { serve, type ParleyServer } from '../serve.ts'
@@ -26,14 +26,14 @@ export interface TestServer extends ParleyServer, TestRuns {
 }
 
 /**
- * A real server for a test: its own data in a folder that goes with it, a free port on loopback, no log, no signals. Close
+ * A real server for a test: its own data in a folder that goes with it, a free port on loopback, no log unless `logLevel` is given, no signals. Close
  * it: that drains without a grace, and moves the time of a fake clock on until all is over.
  */
 export async function createTestServer(options: TestServerOptions): Promise<TestServer> {
   const { model, agents, ...rest } = options
   const ownDir = rest.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'parley-test-')) : undefined
   const server = await serve({
-    logger: silentLogger,
+    logger: rest.logLevel === undefined ? silentLogger : createLogger(rest.logLevel),
     port: 0,
     signals: false,
     ...rest,

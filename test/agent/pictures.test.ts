@@ -103,6 +103,11 @@ describe('input is refused', () => {
     ['empty data', { type: 'image', url: 'data:image/png;base64,' }, 'invalid_request'],
     ['data without a type', { type: 'image', url: 'data:;base64,abcd' }, 'invalid_request'],
     ['data that is not in base64', { type: 'image', url: 'data:text/plain,hello' }, 'invalid_request'],
+    [
+      'a document as a picture',
+      { type: 'image', url: 'data:application/pdf;base64,abcd' },
+      'invalid_request',
+    ],
     ['a file of this machine', { type: 'image', url: 'file:///etc/passwd' }, 'invalid_request'],
     ['no address', { type: 'image', url: 'cat.png' }, 'invalid_request'],
     ['an address with a password', { type: 'image', url: 'https://a:b@example.com/' }, 'invalid_request'],

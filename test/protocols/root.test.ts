@@ -92,9 +92,27 @@ const looping = () => {
 test('at its last step an answer is forced unless the request says not to', async () => {
   const server = await serving(always(''), { agents: looping() })
   const forced = await call(server, '/chat', { message: 'x', max_steps: 1 })
-  expect(forced.json).toMatchObject({ answer: 'Forced.', completed: false })
+  expect(forced.json).toMatchObject({ answer: 'Forced.', completed: false, stop_reason: 'max_steps' })
   const bare = await call(server, '/chat', { message: 'x', max_steps: 1, force_provide_answer: false })
   expect(bare.json).toMatchObject({ answer: null, output: '', completed: false, steps: 1 })
+})
+
+test('an answer that is not whole says why, also where it is streamed as text', async () => {
+  const refuse = { refuse: { code: 'content_filter' as const, message: 'No talking about that.' } }
+  const desk = agent({
+    name: 'assistant',
+    model: scriptedModel([{ text: 'x' }]),
+    hooks: { beforeModel: () => refuse },
+  })
+  const server = await serving(always(''), { agents: [desk] })
+  const { json } = await call(server, '/chat', { message: 'x' })
+  expect(json).toMatchObject({ answer: null, completed: false, stop_reason: 'content_filter' })
+  const stream = await server.request('/stream', { body: { message: 'x' } })
+  expect(await stream.text()).toBe(
+    'event: stopped\ndata: {"stop_reason":"content_filter","message":"No talking about that."}\n\nevent: done\ndata: [DONE]\n\n',
+  )
+  const whole = await serving(always('Yes.'))
+  expect((await call(whole, '/chat', { message: 'x' })).json).not.toHaveProperty('stop_reason')
 })
 
 const missingMessage = { type: 'missing', loc: ['body', 'message'], msg: 'Field required' }

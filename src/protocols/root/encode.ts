@@ -15,6 +15,7 @@ export interface ChatView {
 /** What a run that went well, or waits, answers `POST /chat` with: the fields of three systems in one body. */
 export function encodeChat({ run, text, session, approvals, now }: ChatView) {
   const suspended = run.status === 'suspended'
+  const stopped = run.status === 'completed' && run.stop_reason !== 'final'
   return {
     output: suspended ? '' : (text ?? ''),
     response: suspended ? '' : (text ?? ''),
@@ -27,6 +28,8 @@ export function encodeChat({ run, text, session, approvals, now }: ChatView) {
     completed: run.status === 'completed' && run.stop_reason === 'final',
     plan: run.plan,
     run_id: run.id,
+    // Why the answer is not whole.
+    ...(stopped && { stop_reason: run.stop_reason }),
     ...(suspended && { status: run.status, approvals, tool_calls: run.pending_calls }),
   }
 }
@@ -58,6 +61,7 @@ export function createRawTextEncoder(): Encoder {
   let step = 0
   let failed = false
   let suspended = false
+  let warned: string | null = null
 
   /** A CR at the end may be the first half of a CRLF: it waits for what follows. */
   function delta(text: string): string {
@@ -70,6 +74,11 @@ export function createRawTextEncoder(): Encoder {
     const frame = dataFrame(held)
     held = ''
     return frame
+  }
+
+  /** Why the answer is not whole, in the words of the warning that was given last. */
+  function stoppedFrame(stop_reason: string): string {
+    return `event: stopped\ndata: ${JSON.stringify({ stop_reason, message: warned })}\n\n`
   }
 
   /** Named, so that a client that does not know it sees text go on; what came since the step began is void. */
@@ -90,6 +99,7 @@ export function createRawTextEncoder(): Encoder {
         case 'step.retry':
           return retry()
         case 'warning':
+          warned = event.message
           // The answer was wrong: the model gives another one.
           return event.code === 'output_invalid' ? retry() : ''
         case 'run.suspend': {
@@ -99,7 +109,9 @@ export function createRawTextEncoder(): Encoder {
           return `${release()}event: suspended\ndata: ${data}\n\n`
         }
         case 'run.end':
-          if (event.status === 'completed') return release()
+          if (event.status === 'completed') {
+            return event.stop_reason === 'final' ? release() : release() + stoppedFrame(event.stop_reason)
+          }
           failed = true
           return release() + errorFrame(failureOf(event).message)
         default:
