@@ -40,6 +40,23 @@ const tools: Record<string, { description: string; inputSchema: object; annotati
   strange: { description: 'No schema we can read.', inputSchema: { ...anyObject, not: { required: ['x'] } } },
 }
 
+if (process.env['PAGE'] !== undefined) {
+  tools['flood'] = { description: 'Says again and again that its tools are others.', inputSchema: anyObject }
+  tools['lists'] = { description: 'How many pages of the list were asked for.', inputSchema: anyObject }
+}
+if (process.env['MODE'] === 'too much') {
+  const properties = { text: { type: 'string', description: 'x'.repeat(70_000) } }
+  tools['wide'] = { description: 'Has a large schema.', inputSchema: { ...anyObject, properties } }
+  tools['wordy'] = { description: 'w'.repeat(10_000), inputSchema: anyObject }
+}
+if (process.env['MODE'] === 'many') {
+  for (let i = 0; i < 20_000; i++) tools[`tool${i}`] = { description: `Number ${i}.`, inputSchema: anyObject }
+}
+
+/** How many tools a page of the list has. */
+const pageSize = Number(process.env['PAGE'] ?? 3)
+let lists = 0
+
 const waiting: Call[] = []
 const questions = new Map<string, (answer: Message) => void>()
 let questionCount = 0
@@ -81,6 +98,11 @@ const calls: Record<string, (call: Call) => void> = {
     send({ method: 'notifications/tools/list_changed' })
     reply(call, 'done')
   },
+  flood(call) {
+    for (let i = 0; i < 100; i++) send({ method: 'notifications/tools/list_changed' })
+    reply(call, 'done')
+  },
+  lists: (call) => reply(call, String(lists)),
   spawn(call) {
     const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'inherit' })
     reply(call, String(child.pid))
@@ -109,10 +131,17 @@ const requests: Record<string, (id: number | string, params: Record<string, unkn
       },
     }),
   'tools/list'(id, { cursor }) {
+    lists++
+    // For ever the same page, under ever new cursors.
+    if (process.env['MODE'] === 'endless') {
+      const listed = [{ name: `tool${lists}`, inputSchema: anyObject }]
+      return send({ id, result: { tools: listed, nextCursor: String(lists) } })
+    }
     const from = Number(cursor ?? 0)
     const listed = Object.entries(tools).map(([name, tool]) => ({ name, ...tool }))
-    const nextCursor = from + 3 < listed.length ? { nextCursor: String(from + 3) } : {}
-    send({ id, result: { tools: listed.slice(from, from + 3), ...nextCursor } })
+    const to = from + pageSize
+    const nextCursor = to < listed.length ? { nextCursor: String(to) } : {}
+    send({ id, result: { tools: listed.slice(from, to), ...nextCursor } })
   },
   'tools/call'(id, params) {
     const {

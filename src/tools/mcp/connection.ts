@@ -9,6 +9,7 @@ import type { McpSettings } from './options.ts'
 import { ProgramTransport } from './program-transport.ts'
 import { answerBy, elicitationSchema, SharedQuestions, type Elicitation } from './questions.ts'
 import type { Sdk } from './sdk.ts'
+import { listTools, type ToolList } from './tool-list.ts'
 
 export interface ConnectionOptions {
   sdk: Sdk
@@ -122,12 +123,10 @@ export class Connection {
     return this.#client.getProtocolEra() === 'legacy'
   }
 
-  /** All pages. */
-  async list(): Promise<ListedTool[]> {
-    if (!this.#client.getServerCapabilities()?.tools) return []
-    const options = { timeout: attemptMs(this.#options.settings), cacheMode: 'refresh' as const }
-    const { tools } = await this.#client.listTools(undefined, options)
-    return tools
+  async list(): Promise<ToolList> {
+    const { settings } = this.#options
+    if (!this.#client.getServerCapabilities()?.tools) return { tools: [], isCut: false }
+    return listTools({ client: this.#client, settings, timeoutMs: attemptMs(settings) })
   }
 
   /** Rejects with one of `call-faults.ts`, with what the call was given up with, or with the server's refusal. */

@@ -5,6 +5,7 @@ import type { Logger } from '../../logger.ts'
 import { foundTool } from './found-tool.ts'
 import { readOptions, type McpSettings, type McpToolsOptions } from './options.ts'
 import { ServerLink } from './server-link.ts'
+import { chosenOf, withinLimits, type ToolList } from './tool-list.ts'
 import { toToolNames } from './tool-names.ts'
 
 /**
@@ -31,8 +32,8 @@ function openSource(options: { settings: McpSettings; logger: Logger; clock: Clo
     settings,
     logger,
     clock,
-    onTools: (listed) => {
-      tools = toTools({ listed, settings, logger, clock, link })
+    onTools: (list) => {
+      tools = toTools({ list, settings, logger, clock, link })
     },
   })
   return {
@@ -44,18 +45,23 @@ function openSource(options: { settings: McpSettings; logger: Logger; clock: Clo
   }
 }
 
+/** Of a name in the log. */
+const maxShownChars = 200
+
 function toTools(options: {
-  listed: readonly ListedTool[]
+  list: ToolList
   settings: McpSettings
   logger: Logger
   clock: Clock
   link: ServerLink
 }): readonly AnyTool[] {
-  const { listed, settings, logger, clock, link } = options
-  const chosen = [...new Map(listed.map((tool) => [tool.name, tool])).values()].filter((tool) =>
-    isChosen(settings.tools, tool),
-  )
-  warnOfUnknown(options)
+  const { list, settings, logger, clock, link } = options
+  const { maxTools } = settings
+  const wanted = chosenOf(list.tools, settings)
+  const chosen = wanted.slice(0, maxTools)
+  if (list.isCut || wanted.length > maxTools) {
+    logger.warn({ server: settings.name, maxTools }, 'an mcp server has more tools than are taken')
+  } else warnOfUnknown({ listed: list.tools, settings, logger })
   const names = toToolNames(
     settings.prefix,
     chosen.map(({ name }) => name),
@@ -64,24 +70,17 @@ function toTools(options: {
     const name = names.get(tool.name)
     if (name === undefined) return []
     try {
-      return [foundTool({ listed: tool, name, settings, link, clock })]
+      return [foundTool({ listed: withinLimits(tool), name, settings, link, clock })]
     } catch (error) {
       // One that makes no sense must not cost the others.
       const reason = error instanceof Error ? error.message : String(error)
       logger.warn(
-        { server: settings.name, tool: tool.name, reason },
+        { server: settings.name, tool: tool.name.slice(0, maxShownChars), reason },
         'a tool of an mcp server cannot be used',
       )
       return []
     }
   })
-}
-
-function isChosen(filter: McpToolsOptions['tools'], tool: ListedTool): boolean {
-  // It can only be called as a task, which we do not speak.
-  if (tool.execution?.taskSupport === 'required') return false
-  if (filter === undefined) return true
-  return typeof filter === 'function' ? filter(tool) : filter.includes(tool.name)
 }
 
 function warnOfUnknown(options: {

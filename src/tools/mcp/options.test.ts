@@ -19,6 +19,7 @@ test.for<[string, Partial<McpToolsOptions>, string]>([
     { url, approvals: 'required' } as Partial<McpToolsOptions>,
     'Unrecognized key: "approvals"',
   ],
+  ['no tools', { url, maxTools: 0 }, 'maxTools: '],
   ['no time', { url, timeoutMs: 0 }, 'timeoutMs: '],
 ])('refuses %s', ([, options, message]) => {
   expect(() => mcpTools({ name: 'files', ...options })).toThrow(`mcpTools files: ${message}`)
@@ -32,6 +33,7 @@ test('the message of a fault shows no secret', () => {
 test('defaults are filled in', () => {
   expect(readOptions({ name: 'files', url })).toMatchObject({
     prefix: 'files_',
+    maxTools: 256,
     timeoutMs: 60_000,
     connectTimeoutMs: 10_000,
     target: { kind: 'http', headers: {} },

@@ -37,6 +37,8 @@ export interface McpToolsOptions {
   prefix?: string
   /** Which of its tools are taken, by the server's names. Default: all. */
   tools?: readonly string[] | ((tool: McpTool) => boolean)
+  /** Of these the first so many, in the server's order; the log says where there are more. Default 256. */
+  maxTools?: number
   /** Default `never`. The function gets the server's name of the tool. */
   approval?:
     'never' | 'required' | ((toolName: string, input: Record<string, unknown>) => boolean | Promise<boolean>)
@@ -52,6 +54,7 @@ export interface McpToolsOptions {
 export interface McpSettings extends Omit<McpToolsOptions, 'url' | 'command'> {
   readonly target: HttpTarget | ProgramTarget
   readonly prefix: string
+  readonly maxTools: number
   readonly timeoutMs: number
   readonly connectTimeoutMs: number
 }
@@ -90,6 +93,7 @@ const optionsSchema = z
     cwd: z.string().min(1).optional(),
     prefix: z.string().max(32).optional(),
     tools: z.union([z.array(z.string()), functionSchema]).optional(),
+    maxTools: z.int().positive().max(10_000).optional(),
     approval: z.union([z.enum(['never', 'required']), functionSchema]).optional(),
     effect: z.record(z.string(), z.enum(['read', 'idempotent', 'write'])).optional(),
     timeoutMs: limitMs.optional(),
@@ -129,6 +133,7 @@ export function readOptions(options: McpToolsOptions): McpSettings {
     ...rest,
     target: toTarget(options),
     prefix: options.prefix ?? `${options.name}_`,
+    maxTools: options.maxTools ?? 256,
     timeoutMs: options.timeoutMs ?? 60_000,
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
   }

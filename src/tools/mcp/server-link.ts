@@ -1,4 +1,3 @@
-import type { Tool as ListedTool } from '@modelcontextprotocol/client'
 import { sleep, type Clock } from '../../clock.ts'
 import { traceOf, type Logger } from '../../logger.ts'
 import { ServerAway } from './call-faults.ts'
@@ -6,13 +5,14 @@ import { Connection } from './connection.ts'
 import { redact } from '../../secrets.ts'
 import { secretsOf, type McpSettings } from './options.ts'
 import { loadSdk } from './sdk.ts'
+import type { ToolList } from './tool-list.ts'
 
 export interface ServerLinkOptions {
   settings: McpSettings
   logger: Logger
   clock: Clock
   /** Called with each new list, before anybody who waits for it goes on. */
-  onTools: (tools: readonly ListedTool[]) => void
+  onTools: (list: ToolList) => void
 }
 
 const firstPauseMs = 200
@@ -21,6 +21,8 @@ const latePatienceMs = 1_000
 const longestPauseMs = 30_000
 /** A connection that lasted this long was a good one: the next try starts at once. */
 const goodMs = 10_000
+/** A server that says again and again that its tools are others is asked no more often. */
+const relistPauseMs = 1_000
 const maxNoticeChars = 500
 
 /** Keeps one server at hand: connects, lists, notices that it is gone, connects again, until it is closed. */
@@ -35,7 +37,8 @@ export class ServerLink {
   #hasTools = false
   #failures = 0
   #isLegacyProgram = false
-  #listing: { again: boolean } | undefined
+  #listing: { connection: Connection; again: boolean } | undefined
+  #relistedAt = -Infinity
   /** Somebody waits for the server: the pause between tries is cut short. */
   #isWanted = false
   #wake: (() => void) | undefined
@@ -104,12 +107,12 @@ export class ServerLink {
   async #connect(): Promise<Connection> {
     const connection = await this.#open()
     try {
-      const tools = await connection.list()
+      const list = await connection.list()
       this.#current = connection
-      this.#took(tools)
+      this.#took(list)
       const { logger, settings } = this.#options
       const { protocol, pid } = connection
-      const fields = { server: settings.name, protocol, tools: tools.length, ...(pid ? { pid } : {}) }
+      const fields = { server: settings.name, protocol, tools: list.tools.length, ...(pid ? { pid } : {}) }
       logger.info(fields, 'mcp server connected')
       return connection
     } catch (error) {
@@ -158,34 +161,42 @@ export class ServerLink {
     return connection
   }
 
-  /** One at a time; what changes meanwhile is read again after it. */
+  /** One at a time and with pauses; what changes meanwhile is read again after it. */
   async #refresh(connection: Connection): Promise<void> {
     if (connection !== this.#current) return
-    if (this.#listing) {
+    if (this.#listing?.connection === connection) {
       this.#listing.again = true
       return
     }
-    const listing = { again: true }
+    const listing = { connection, again: true }
     this.#listing = listing
     try {
       while (listing.again && connection === this.#current) {
+        await this.#relistPause()
         listing.again = false
-        const tools = await connection.list()
+        const list = await connection.list()
         if (connection !== this.#current) return
-        this.#took(tools)
+        this.#took(list)
         const { logger, settings } = this.#options
-        logger.debug({ server: settings.name, tools: tools.length }, 'mcp server listed its tools again')
+        logger.debug({ server: settings.name, tools: list.tools.length }, 'mcp server listed its tools again')
       }
     } catch (error) {
       this.#notice('error', error instanceof Error ? error.message : String(error))
       connection.retire()
     } finally {
-      this.#listing = undefined
+      if (this.#listing === listing) this.#listing = undefined
     }
   }
 
-  #took(tools: readonly ListedTool[]): void {
-    this.#options.onTools(tools)
+  async #relistPause(): Promise<void> {
+    const { clock } = this.#options
+    const ms = this.#relistedAt + relistPauseMs - clock.monotonic()
+    if (ms > 0) await sleep({ clock, ms, signal: this.#closing.signal })
+    this.#relistedAt = clock.monotonic()
+  }
+
+  #took(list: ToolList): void {
+    this.#options.onTools(list)
     this.#hasTools = true
     this.#changed()
   }

@@ -1,0 +1,65 @@
+import type { Client, Tool as ListedTool } from '@modelcontextprotocol/client'
+import type { McpSettings } from './options.ts'
+
+/** What a server says its tools are, as far as it was listened to. */
+export interface ToolList {
+  readonly tools: readonly ListedTool[]
+  /** It had more pages. */
+  readonly isCut: boolean
+}
+
+/** Beyond these the client of the SDK gives the whole list up. */
+const maxPages = 64
+/** Characters of JSON. Every request to the model carries it. */
+const maxSchemaChars = 64 * 1024
+const maxDescriptionChars = 4_000
+
+/** The tools that were asked for, once each, in the server's order. */
+export function chosenOf(tools: readonly ListedTool[], { tools: filter }: McpSettings): ListedTool[] {
+  return [...new Map(tools.map((tool) => [tool.name, tool])).values()].filter((tool) => {
+    // It can only be called as a task, which we do not speak.
+    if (tool.execution?.taskSupport === 'required') return false
+    if (filter === undefined) return true
+    return typeof filter === 'function' ? filter(tool) : filter.includes(tool.name)
+  })
+}
+
+/** With a description of a length that a model should read. Throws where the schema is none to be sent with each request. */
+export function withinLimits(tool: ListedTool): ListedTool {
+  if (JSON.stringify(tool.inputSchema).length > maxSchemaChars) {
+    throw new Error(`its schema is larger than ${maxSchemaChars} characters`)
+  }
+  const description = tool.description ?? tool.title ?? tool.annotations?.title ?? ''
+  if (description.length <= maxDescriptionChars) return tool
+  const kept = description.slice(0, maxDescriptionChars).toWellFormed()
+  const missing = description.length - maxDescriptionChars
+  return {
+    ...tool,
+    description: `${kept}\n[cut: ${missing} of ${description.length} characters are missing]`,
+  }
+}
+
+/** The tools of the server, page by page until `maxTools` of them are wanted ones. */
+export async function listTools(options: {
+  client: Client
+  settings: McpSettings
+  timeoutMs: number
+}): Promise<ToolList> {
+  const { client, settings, timeoutMs } = options
+  const listed: ListedTool[] = []
+  let pages = 0
+  let isCut = false
+  const readPage = async (...request: Parameters<Client['request']>): Promise<unknown> => {
+    const page = (await client.request(...request)) as { tools: ListedTool[]; nextCursor?: string }
+    listed.push(...page.tools)
+    pages++
+    isCut =
+      page.nextCursor !== undefined &&
+      (pages >= maxPages || chosenOf(listed, settings).length >= settings.maxTools)
+    return isCut ? { ...page, nextCursor: undefined } : page
+  }
+  // The client walks through all pages by itself. Its own request for one is where it can be told that there are no more.
+  const walker = Object.create(client, { request: { value: readPage } }) as Client
+  const { tools } = await walker.listTools(undefined, { timeout: timeoutMs, cacheMode: 'refresh' })
+  return { tools, isCut }
+}
