@@ -1,4 +1,5 @@
 import type { RunContext } from './context.ts'
+import type { Item } from '../items.ts'
 import type { HookContext } from './hooks.ts'
 
 /** What a hook sees of the run, at its present step. */
@@ -12,6 +13,19 @@ export function hookContext(context: RunContext): HookContext {
     get input() {
       return context.items.filter(({ step }) => step === null).map(({ item }) => item)
     },
+    instructions: context.agent.overrides.instructions === 'never' ? undefined : context.options.instructions,
+    earlierInput: () => earlierInput(context),
     warn: (code, message) => context.log.defer({ events: [{ type: 'warning', code, message }] }),
   }
+}
+
+async function earlierInput(context: RunContext): Promise<Item[][]> {
+  const byRun = new Map<string, Item[]>()
+  for (const { run_id, step, item } of (await context.history()).items) {
+    if (step !== null) continue
+    const items = byRun.get(run_id) ?? []
+    items.push(item)
+    byRun.set(run_id, items)
+  }
+  return [...byRun.values()]
 }

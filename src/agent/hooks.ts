@@ -10,6 +10,10 @@ export interface HookContext {
   signal: AbortSignal
   /** What the caller gave this run, as it is stored. */
   input: readonly Item[]
+  /** The request's own instructions, where the agent takes any. */
+  instructions: string | undefined
+  /** What callers gave the earlier runs of the conversation, as far as they are sent along: a list for each run. */
+  earlierInput: () => Promise<readonly (readonly Item[])[]>
   /** Adds a `warning` event to the run. */
   warn: (code: string, message: string) => void
 }

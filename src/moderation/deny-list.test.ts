@@ -14,7 +14,8 @@ function user(id: string, text: string): MessageItem {
 function request(items: ModelItem[], input = items.map(({ id }) => id)) {
   const given: ModelRequest = { instructions: undefined, items, tools: [], settings: {} }
   const own: Item[] = items.filter(({ id }) => input.includes(id))
-  const context = { input: own, signal: new AbortController().signal } as unknown as HookContext
+  const signal = new AbortController().signal
+  const context = { input: own, signal, earlierInput: async () => [] } as unknown as HookContext
   return { given, context }
 }
 
@@ -245,7 +246,7 @@ describe('maxInput', () => {
     return maxInput({ chars }).beforeModel!(given, context)
   }
 
-  test('counts the text that the request brings, and nothing else', () => {
+  test('counts the text that the request brings, and nothing else', async () => {
     const items: ModelItem[] = [
       user('old', 'x'.repeat(100)),
       {
@@ -259,8 +260,8 @@ describe('maxInput', () => {
       { ...user('c', 'x'.repeat(100)), role: 'assistant' },
       { type: 'tool_result', id: 'd', call_id: 'x', output: 'x'.repeat(100) },
     ]
-    expect(check(10, items, ['a', 'b', 'd'])).toBeUndefined()
-    expect(check(9, items, ['a', 'b', 'd'])).toEqual({
+    expect(await check(10, items, ['a', 'b', 'd'])).toBeUndefined()
+    expect(await check(9, items, ['a', 'b', 'd'])).toEqual({
       refuse: {
         code: 'content_filter',
         message: 'The input is too long: 10 characters, and at most 9 are taken.',

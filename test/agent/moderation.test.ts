@@ -23,7 +23,8 @@ async function serveAssistant(
   const post = (body: Record<string, unknown>) =>
     server.request('/v1/agents/assistant/runs', { body: { session_id: 's', ...body } })
   /** The run, when it has ended. */
-  const run = async (input: string) => (await (await post({ input })).json()) as Record<string, unknown>
+  const run = async (input: unknown, options: Record<string, unknown> = {}) =>
+    (await (await post({ input, ...options })).json()) as Record<string, unknown>
   /** The stream as it came over the wire, and again when the run was over. */
   const stream = async (input: string) => {
     const live = await (await post({ input, stream: true })).text()
@@ -64,6 +65,30 @@ describe('a refused request', () => {
     expect(await run('Tell me of FALCON')).toMatchObject({ stop_reason: 'content_filter' })
     expect(await run('Hi')).toMatchObject({ stop_reason: 'final', output: 'Hello.' })
     expect(transcript(model.calls[0])).toEqual(['user: Tell me of ███', 'user: Hi'])
+  })
+
+  test('that is too long never reaches a model, in however many messages it came', async () => {
+    const { run, model } = await serveAssistant({ hooks: [maxInput({ chars: 10 })] }, ['Hello.', 'Well.'])
+    expect(await run('x'.repeat(5_000))).toMatchObject({ stop_reason: 'content_filter' })
+    const message = (content: string) => ({ type: 'message', role: 'user', content })
+    expect(await run([message('1234567'), message('89012')])).toMatchObject({ stop_reason: 'content_filter' })
+    expect(await run('Hi')).toMatchObject({ stop_reason: 'final', output: 'Hello.' })
+    await run('And now?')
+    expect(transcript(model.calls[1])).toEqual([
+      'user: [a message of 5000 characters was refused]',
+      'user: [a message of 7 characters was refused]',
+      'user: [a message of 5 characters was refused]',
+      'user: Hi',
+      'assistant: Hello.',
+      'user: And now?',
+    ])
+  })
+
+  test('counts its own instructions as input', async () => {
+    const hooks = [maxInput({ chars: 10 })]
+    const long = { instructions: 'Be very brief.' }
+    const { run } = await serveAssistant({ hooks }, [])
+    expect(await run('Hi', long)).toMatchObject({ stop_reason: 'content_filter' })
   })
 
   test('is refused before a plan is made of it', async () => {
