@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { type Clock, systemClock } from '../clock.ts'
 import type { ModelItem } from '../items.ts'
 import { createFakeClock } from '../testing/fake-clock.ts'
 import { calculator } from '../tools/calculator.ts'
+import { askUser } from '../tools/ask-user.ts'
+import { httpRequest } from '../tools/http-request.ts'
+import { webSearch } from '../tools/web-search.ts'
 import { demoModel } from './demo.ts'
 import type { ModelPart, ModelRequest, ModelTool } from './model.ts'
 
@@ -39,7 +44,7 @@ const sendEmail: ModelTool = {
   },
 }
 
-async function ask(items: ModelItem[], more: Partial<ModelRequest> = {}) {
+async function ask(items: ModelItem[], more: Partial<ModelRequest> = {}, clock: Clock = systemClock) {
   const request: ModelRequest = {
     instructions: undefined,
     items,
@@ -48,7 +53,7 @@ async function ask(items: ModelItem[], more: Partial<ModelRequest> = {}) {
     ...more,
   }
   const parts: ModelPart[] = []
-  const reply = await demoModel({ delayMs: 0 }).stream(request, {
+  const reply = await demoModel({ delayMs: 0, clock }).stream(request, {
     emit: (part) => parts.push(part),
     signal: new AbortController().signal,
   })
@@ -129,6 +134,130 @@ describe('other tools', () => {
   test('a tool that must be called is called', async () => {
     expect((await ask([user('Hello')], { toolChoice: { name: 'send_email' } })).tool).toBe('send_email')
     expect((await ask([user('Hello')], { toolChoice: 'required' })).tool).toBe('calculator')
+  })
+})
+
+describe('made-up arguments', () => {
+  const now = Date.UTC(2026, 4, 6, 12)
+
+  async function argumentsOf<T>(parameters: z.ZodType<T>, message = 'Use the tool: hello') {
+    const tool: ModelTool = {
+      name: 'tool',
+      description: '',
+      parameters: z.toJSONSchema(parameters, { io: 'input' }),
+    }
+    const clock = createFakeClock(now)
+    const { input } = await ask([user(message)], { tools: [tool] }, clock)
+    return { given: parameters.parse(input), input: input as unknown }
+  }
+
+  test.each([webSearch, askUser, httpRequest({ hosts: ['*'] })])('fit the tool $name', async (tool) => {
+    const message = `Call ${tool.name} about trains`
+    const { input } = await ask([user(message)], { tools: [tool] })
+    expect(tool.parse(input)).toMatchObject({ ok: true })
+  })
+
+  test('leave out what is optional', async () => {
+    const search = z.object({
+      query: z.string(),
+      num_results: z.int().min(1).max(20).default(5),
+      choices: z.array(z.string()).min(2).optional(),
+      region: z.enum(['north', 'south']).optional(),
+    })
+    expect((await argumentsOf(search)).input).toEqual({ query: 'Use the tool: hello' })
+    const clear = 'Use the tool in the south, 7 results'
+    expect((await argumentsOf(search, clear)).input).toEqual({
+      query: clear,
+      num_results: 7,
+      region: 'south',
+    })
+    const tooMany = 'Use the tool, 700 results'
+    expect((await argumentsOf(search, tooMany)).input).toEqual({ query: tooMany })
+  })
+
+  test('stay within the limits of what is required', async () => {
+    const limited = z.object({
+      high: z.int().min(3).max(9),
+      low: z.number().max(-2),
+      above: z.number().gt(0).lt(1),
+      even: z.number().multipleOf(2).min(5),
+      long: z.string().min(60),
+      short: z.string().max(5),
+      pair: z.array(z.enum(['a', 'b'])).min(2),
+      nested: z.object({ id: z.uuid(), kind: z.literal('x') }),
+      either: z.union([z.object({ one: z.boolean() }), z.string()]),
+      nothing: z.string().nullable(),
+    })
+    const { given } = await argumentsOf(limited)
+    expect(given).toMatchObject({ high: 3, short: 'Use t', nested: { kind: 'x' }, nothing: null })
+    expect((await argumentsOf(limited, 'Use the tool 1000')).given.high).toBe(9)
+  })
+
+  test('take dates from the message, else from the clock', async () => {
+    const dated = z.object({ day: z.iso.date(), at: z.iso.datetime(), page: z.url() })
+    expect((await argumentsOf(dated)).given).toEqual({
+      day: '2026-05-06',
+      at: '2026-05-06T12:00:00.000Z',
+      page: 'https://example.com',
+    })
+    const message = 'Tool, 2026-02-30 is no day, 2026-03-01 is one (see https://parley.test/a?b=c).'
+    expect((await argumentsOf(dated, message)).given).toMatchObject({
+      day: '2026-03-01',
+      page: 'https://parley.test/a?b=c',
+    })
+  })
+})
+
+describe('an answer for a schema', () => {
+  const answer = async (schema: Record<string, unknown>, message: string, items: ModelItem[] = []) => {
+    const { text } = await ask([user(message), ...items], { outputSchema: schema, tools: [sendEmail] })
+    return JSON.parse(text) as unknown
+  }
+  const choice = (names: string[]) => ({
+    type: 'object',
+    properties: { agent: { type: 'string', enum: names } },
+    required: ['agent'],
+  })
+
+  test('is JSON that satisfies it', async () => {
+    const invoice = z.object({
+      number: z.string(),
+      date: z.iso.date(),
+      currency: z.enum(['EUR', 'GBP', 'USD']),
+      lines: z.array(z.object({ text: z.string(), amount: z.number() })).min(1),
+      note: z.string().nullable(),
+    })
+    const given = await answer(z.toJSONSchema(invoice), 'Two chairs, 160.00 GBP')
+    expect(invoice.parse(given)).toMatchObject({ currency: 'GBP', lines: [{ amount: 160 }], note: null })
+  })
+
+  test('comes after the tool it takes', async () => {
+    const message = 'send an email'
+    const { tool } = await ask([user(message)], { outputSchema: choice(['a1']), tools: [sendEmail] })
+    expect(tool).toBe('send_email')
+    expect(await answer(choice(['a1']), message, [call('send_email', {}), result('sent')])).toEqual({
+      agent: 'a1',
+    })
+  })
+
+  test.each([
+    ['I have a question for the billing desk', 'billing-desk'],
+    ['user: billing-desk, please\n\nNewest message:\nNow to tech.', 'tech'],
+    ['Technology', 'sales'],
+  ])('%j chooses %s', async (message, agent) => {
+    expect(await answer(choice(['sales', 'billing-desk', 'tech']), message)).toEqual({ agent })
+  })
+
+  test('ends, and stays small, whatever the schema', async () => {
+    const circle = {
+      type: 'object',
+      properties: { again: { $ref: '#' }, many: { type: 'array', minItems: 1e9, items: { $ref: '#' } } },
+      required: ['again', 'many'],
+    }
+    expect(JSON.stringify(await answer(circle, 'x')).length).toBeLessThan(100_000)
+    const long = { type: 'object', properties: { a: { minLength: 1e9 } }, required: ['a'] }
+    expect(JSON.stringify(await answer(long, 'x')).length).toBeLessThan(100_000)
+    expect(await answer({ $ref: '#' }, 'x')).toBe('x')
   })
 })
 

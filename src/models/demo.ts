@@ -1,5 +1,6 @@
 import { type Clock, sleep, systemClock } from '../clock.ts'
 import { type Item, type MessageItem, textOf, type ToolCallItem, type ToolResultItem } from '../items.ts'
+import { type DemoSource, demoValue } from './demo-values.ts'
 import type { Model, ModelPart, ModelReply, ModelRequest, ModelStreamOptions, ModelTool } from './model.ts'
 
 export interface DemoModelOptions {
@@ -10,7 +11,8 @@ export interface DemoModelOptions {
 
 /**
  * The model of a server that has none: a few rules, and it says so. It streams word by word, asks the calculator for sums,
- * calls a tool the user names (so that approvals can be seen), and remembers the message before.
+ * calls a tool the user names (so that approvals can be seen), answers with JSON where a schema is given, and remembers the
+ * message before.
  */
 export function demoModel(options: DemoModelOptions = {}): Model {
   const { delayMs = 15, clock = systemClock } = options
@@ -19,7 +21,7 @@ export function demoModel(options: DemoModelOptions = {}): Model {
     id: 'demo',
     async stream(request, streamOptions) {
       await Promise.resolve()
-      return play({ parts: replyTo(request), request, delayMs, clock, ...streamOptions })
+      return play({ parts: replyTo(request, clock), request, delayMs, clock, ...streamOptions })
     },
   }
 }
@@ -44,22 +46,25 @@ async function play(
   }
 }
 
-function replyTo(request: ModelRequest): ModelPart[] {
-  const { items } = request
+function replyTo(request: ModelRequest, clock: Clock): ModelPart[] {
+  const { items, outputSchema } = request
   const lastUser = items.findLastIndex((item) => isMessage(item, 'user'))
+  const source: DemoSource = { message: userText(items[lastUser]), clock }
   const results = items.slice(lastUser + 1).filter((item) => item.type === 'tool_result')
-  if (results.length > 0) return say(answerWith(results, items))
-  const call = chooseCall(request, userText(items[lastUser]))
-  return call ? callTool(call) : say(smallTalk(items, lastUser))
+  const call = results.length === 0 ? chooseCall(request, source) : undefined
+  if (call) return callTool(call)
+  if (outputSchema) return say(JSON.stringify(demoValue(outputSchema, source)))
+  return say(results.length > 0 ? answerWith(results, items) : smallTalk(items, lastUser))
 }
 
 interface Call {
   name: string
-  arguments: Record<string, unknown>
+  arguments: unknown
 }
 
-function chooseCall(request: ModelRequest, message: string): Call | undefined {
+function chooseCall(request: ModelRequest, source: DemoSource): Call | undefined {
   const { tools, toolChoice = 'auto' } = request
+  const { message } = source
   if (toolChoice === 'none') return undefined
   const expression = findExpression(message)
   if (expression !== undefined && isAllowed(toolChoice, 'calculator') && tools.some(isCalculator)) {
@@ -68,7 +73,7 @@ function chooseCall(request: ModelRequest, message: string): Call | undefined {
   const wanted = tools.find((tool) => isAllowed(toolChoice, tool.name) && isAskedFor(tool, message))
   const forced = toolChoice === 'auto' ? undefined : tools.find(({ name }) => isAllowed(toolChoice, name))
   const tool = wanted ?? forced
-  return tool && { name: tool.name, arguments: argumentsFor(tool, message) }
+  return tool && { name: tool.name, arguments: demoValue({ ...tool.parameters, type: 'object' }, source) }
 }
 
 function isAllowed(choice: NonNullable<ModelRequest['toolChoice']>, name: string): boolean {
@@ -97,36 +102,6 @@ function findExpression(message: string): string | undefined {
   const isSum = (text: string) => /[\d)%]\s*(?:[-+*/^%×÷−]|\*\*)\s*[-(]*[\d.]|[a-z]\s*\(/i.test(text)
   const isDate = (text: string) => /\d{4}-\d{2}-\d{2}/.test(text)
   return stretches.find((text) => isSum(text) && !isDate(text))?.trim()
-}
-
-function argumentsFor(tool: ModelTool, message: string): Record<string, unknown> {
-  const { properties } = tool.parameters as { properties?: Record<string, PropertySchema> }
-  const entries = Object.entries(properties ?? {})
-  return Object.fromEntries(entries.map(([name, schema]) => [name, valueFor({ name, schema, message })]))
-}
-
-interface PropertySchema {
-  type?: string
-  format?: string
-  enum?: unknown[]
-}
-
-/** Something of the right type, taken from the message where it has it. */
-function valueFor(input: { name: string; schema: PropertySchema; message: string }): unknown {
-  const { name, schema, message } = input
-  if (schema.enum) return schema.enum[0]
-  const makers: Record<string, () => unknown> = {
-    number: () => Number(/-?\d+(?:\.\d+)?/.exec(message)?.[0] ?? 0),
-    integer: () => Number(/-?\d+/.exec(message)?.[0] ?? 0),
-    boolean: () => true,
-    array: () => [],
-    object: () => ({}),
-  }
-  const make = makers[schema.type ?? 'string']
-  if (make) return make()
-  if (schema.format === 'email' || name === 'to')
-    return /[\w.+-]+@[\w-]+(?:\.[\w-]+)+/.exec(message)?.[0] ?? 'someone@example.com'
-  return message
 }
 
 function answerWith(results: ToolResultItem[], items: readonly Item[]): string {
