@@ -99,6 +99,73 @@ test('a definition that is wrong is shown with its place in the module, not in P
   ])
 })
 
+test.each([
+  [
+    'a package of Parley that is not installed',
+    'agents.ts',
+    "import 'parleykit'",
+    /^parley: agents\.ts needs the package parleykit, .*run `npm install ".+" zod` in the folder of the file, \//,
+  ],
+  ['zod that is not installed', 'agents.ts', "import 'zod'", /^parley: agents\.ts needs the package zod, /],
+  [
+    'another package that is not installed',
+    'agents.ts',
+    "import 'not-installed-here/part'",
+    /^parley: agents\.ts imports not-installed-here, which is not there: run `npm install not-installed-here`/,
+  ],
+  [
+    'a file that is not there',
+    'agents.ts',
+    "import './other.ts'",
+    /^parley: agents\.ts imports \/.*\/other\.ts, which is not there: check the path/,
+  ],
+  ['a syntax error', 'agents.ts', '\nconst a = ;', /^parley: \/.*agents\.ts:2: Expression expected$/],
+  [
+    'a syntax error in JavaScript',
+    'agents.mjs',
+    '\nconst a = ;',
+    /^parley: \/.*agents\.mjs:2: Unexpected token ';'$/,
+  ],
+  [
+    'TypeScript that is more than types',
+    'agents.ts',
+    'type T = 1\nenum A { B }',
+    /^parley: \/.*agents\.ts:2: TypeScript enum is not supported in strip-only mode\nNode runs TypeScript by leaving the types out: no enums/,
+  ],
+  [
+    'an export that is not there',
+    'agents.mts',
+    "import { nothing } from 'node:fs'\nexport default nothing",
+    /^parley: \/.*agents\.mts:1: The requested module 'node:fs' does not provide an export named 'nothing'$/,
+  ],
+  [
+    'an error the module throws',
+    'agents.mts',
+    "function check(): never {\n  throw new RangeError('no such agent')\n}\ncheck()\nexport {}",
+    /^parley: agents\.mts failed while it was loaded: RangeError: no such agent\n {4}at check \(.*agents\.mts:2:9\)$/,
+  ],
+  [
+    'a syntax error in data the module reads',
+    'agents.mts',
+    "JSON.parse('{')\nexport {}",
+    /^parley: agents\.mts failed while it was loaded: SyntaxError: .*\n {4}at .*agents\.mts:1:6\)?$/,
+  ],
+  [
+    'what is thrown and no error',
+    'agents.mts',
+    "throw 'nothing'\nexport {}",
+    /^parley: agents\.mts threw 'nothing'$/,
+  ],
+])('%s in a module is told without the insides of Node', async (_name, file, source, message) => {
+  const folder = await createDataDir()
+  onTestFinished(() => folder.remove())
+  await writeFile(join(folder.path, file), source)
+  const { code, errors } = await runIn(folder.path, { args: ['serve', file] })
+  expect(errors.trimEnd()).toMatch(message)
+  expect(errors).not.toMatch(/node:internal|unexpected failure/)
+  expect(code).toBe(2)
+})
+
 test('a data folder that is none is told with what the system says of it', async () => {
   const folder = await createDataDir()
   onTestFinished(() => folder.remove())
