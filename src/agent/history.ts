@@ -79,7 +79,8 @@ function afterSummary(turns: Turn[], summary: NoteItem | undefined): Turn[] {
 }
 
 /** Of this run: the newest plan, and what is meant for the model now. A summary stands before everything else. */
-function currentNotes(own: readonly PlacedItem[]): PlacedItem[] {
+function currentNotes(own: readonly PlacedItem[]): readonly PlacedItem[] {
+  if (!own.some(({ item }) => item.type === 'note')) return own
   const plan = own.findLast(({ item }) => item.type === 'note' && item.kind === 'plan')
   return own.filter((placed) => {
     const { item } = placed

@@ -132,7 +132,9 @@ export function correction(output: Output, verdict: Wrong): NoteItem {
 
 /** Corrections that were made in this run. */
 export function countCorrections({ items }: RunContext): number {
-  return items.filter(({ item }) => item.type === 'note' && item.kind === 'correction').length
+  let count = 0
+  for (const { item } of items) if (item.type === 'note' && item.kind === 'correction') count++
+  return count
 }
 
 /** What a model is told where its provider may not hold it to the schema. */

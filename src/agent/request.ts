@@ -69,8 +69,9 @@ export function historyLimits(context: RunContext, model = context.models[0]): H
 
 async function instructionsFor(context: RunContext, model: Model): Promise<string | undefined> {
   const output = outputOf(context)
-  const isEnforced = output && model.enforcesOutputSchema && isGiven(context, { model, output })
-  const told = output && !isEnforced ? outputInstructions(output) : ''
+  if (!output) return (await instructionsOf(context)) || undefined
+  const isEnforced = model.enforcesOutputSchema && isGiven(context, { model, output })
+  const told = isEnforced ? '' : outputInstructions(output)
   const text = [await instructionsOf(context), told].filter((part) => part !== '').join('\n\n')
   return text === '' ? undefined : text
 }
@@ -85,9 +86,9 @@ export async function instructionsOf(context: RunContext): Promise<string> {
   const { agent, options } = context
   const { instructions: extra = '' } = options
   if (replacesInstructions(agent, options)) return extra
-  const parts = [await ownInstructions(context)]
-  if (agent.overrides.instructions === 'append') parts.push(extra)
-  return parts.filter((part) => part !== '').join('\n\n')
+  const own = await ownInstructions(context)
+  if (extra === '' || agent.overrides.instructions !== 'append') return own
+  return own === '' ? extra : `${own}\n\n${extra}`
 }
 
 /**

@@ -31,8 +31,16 @@ export function limitsOfRun(
 
 /** The limits of agents, each agent's once. Empty where they have none. */
 export function limitsOf(agents: readonly Agent[], totals: Totals): RunContext['budgets'] {
-  const limited = [...new Set(agents)].filter(({ budget }) => Object.keys(budget).length > 0)
-  return limited.map(({ budget }) => ({ budget, totals }))
+  // Most have none: every run comes by here.
+  if (agents.every((agent) => !isLimited(agent))) return noLimits
+  return [...new Set(agents)].filter(isLimited).map(({ budget }) => ({ budget, totals }))
+}
+
+const noLimits: RunContext['budgets'] = []
+
+function isLimited({ budget }: Agent): boolean {
+  for (const _limit in budget) return true
+  return false
 }
 
 /** Adds what a model call used. Returns its cost, where the model has a price. */

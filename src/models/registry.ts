@@ -61,7 +61,15 @@ export function createModelRegistry(options: ModelRegistryOptions): ModelRegistr
   const providers = toProviders(options)
   const models = new Map<string, Model>()
   const told = new Map(Object.entries(options.models ?? {}))
-  const infoOf = (name: string) => findInfo(told, { name, place: find(providers, name) })
+  const infos = new Map<string, ModelInfo>()
+  // Asked for the price of every step.
+  const infoOf = (name: string) => {
+    const known = infos.get(name)
+    if (known) return known
+    const found = findInfo(told, { name, place: find(providers, name) })
+    keep(infos, name, found)
+    return found
+  }
 
   return {
     resolve(name) {
@@ -210,8 +218,8 @@ function createBareModel(
 /** Names may come from requests: the cache must not grow with them. A model that falls out is simply made again. */
 const maxModels = 1000
 
-function keep(models: Map<string, Model>, name: string, model: Model): void {
-  const oldest = models.keys().next()
-  if (models.size >= maxModels && !oldest.done) models.delete(oldest.value)
-  models.set(name, model)
+function keep<T>(known: Map<string, T>, name: string, made: T): void {
+  const oldest = known.keys().next()
+  if (known.size >= maxModels && !oldest.done) known.delete(oldest.value)
+  known.set(name, made)
 }

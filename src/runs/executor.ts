@@ -126,7 +126,7 @@ async function executeRun(
     // Committed, but kept until the next commit: whoever asked for the run begins to read now.
     tail.append(claimed.start)
     const placed = await allItems(options, { run, items: input.items })
-    items.push(...placed.filter((one) => one.parent_call_id === null))
+    for (const one of placed) if (one.parent_call_id === null) items.push(one)
     log.continueAfter(placed.length)
     const served = placed.length === items.length ? noneServed : groupServed(placed)
     await driveLoop(options, { claimed, items, served, log, logger, signal: controller.signal, ending })

@@ -53,7 +53,7 @@ export async function openContext(options: ContextOptions, input: Opening): Prom
   const agent = active ?? called
   const past = run.attempt > 1 ? await readPast(store, run) : firstAttempt
   const history = openHistory(store, run)
-  const transfers = transfersIn(items)
+  const transfers = run.attempt > 1 ? transfersIn(items) : []
   const context: RunContext = {
     runId: run.id,
     called,
