@@ -48,9 +48,10 @@ test('a tool with a very large schema is left out, a very long description is cu
 test('a server that says again and again that its tools are others is asked once, and once more later', async () => {
   const waits: (() => void)[] = []
   const waited = Promise.withResolvers<void>()
-  // Real time, but for the pause before a list is read again.
+  // Real timers, but for the pause before a list is read again; for that, time stands still.
   const clock: Clock = {
     ...systemClock,
+    monotonic: () => 0,
     after(ms, call) {
       if (ms > 1_000) return systemClock.after(ms, call)
       waits.push(call)
