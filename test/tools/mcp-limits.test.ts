@@ -62,9 +62,10 @@ test('a server that says again and again that its tools are others is asked once
   const source = openSource({ ...own({ PAGE: '100' }), timeoutMs: 30_000 }, clock)
   await source.tools()
   await source.call('flood')
-  await waited.promise
-  expect(await source.call('lists')).toBe('2')
+  // How many of a flood arrive before the list is read is not ours to say.
+  await source.logged('mcp server listed its tools again', 1)
   await source.call('flood')
+  await waited.promise
   expect(await source.call('lists')).toBe('2')
   waits[0]!()
   await source.logged('mcp server listed its tools again', 2)
