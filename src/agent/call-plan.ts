@@ -7,6 +7,7 @@ import type { CallApproval, RunContext } from './context.ts'
 import type { Agent, AnyTool, ApprovalContext } from './definitions.ts'
 import { parseArguments } from './reply-builder.ts'
 import { toolsOf, transferTarget } from './toolbox.ts'
+import { warn } from './warn.ts'
 
 export interface PlacedCall {
   call: ToolCallItem
@@ -143,7 +144,7 @@ function refuseDecided(placed: PlacedCall, approval: CallApproval): CallPlan {
 
 function warnChanged(context: RunContext, toolName: string): void {
   const message = `The agent changed while the run waited: the call of ${toolName} no longer fits.`
-  context.log.defer({ events: [{ type: 'warning', code: 'agent_changed', message }] })
+  warn(context, 'agent_changed', message)
 }
 
 function notJson(text: string): { ok: false; message: string } {

@@ -1,6 +1,7 @@
 import type { RunContext } from './context.ts'
 import type { Item } from '../items.ts'
 import type { HookContext } from './hooks.ts'
+import { warn } from './warn.ts'
 
 /** What a hook sees of the run, at its present step. */
 export function hookContext(context: RunContext): HookContext {
@@ -15,7 +16,7 @@ export function hookContext(context: RunContext): HookContext {
     },
     instructions: context.agent.overrides.instructions === 'never' ? undefined : context.options.instructions,
     earlierInput: () => earlierInput(context),
-    warn: (code, message) => context.log.defer({ events: [{ type: 'warning', code, message }] }),
+    warn: (code, message) => warn(context, code, message),
   }
 }
 

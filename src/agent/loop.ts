@@ -14,6 +14,7 @@ import { completed, newApproval, suspended, type NewApproval } from './run-end.t
 import { summarise } from './summarise.ts'
 import { think, type Thought } from './think.ts'
 import { planTransfer } from './transfer.ts'
+import { warn } from './warn.ts'
 
 /**
  * Route, plan, think, act, observe, until the run ends or waits for somebody: then it is committed so. Goes on wherever the committed
@@ -178,10 +179,6 @@ async function endRefused(
     items: thought.items.map((item) => ({ step, void: true, item })),
   }
   await context.log.commit(completed(context, { batch, stop: 'content_filter', output: [] }))
-}
-
-function warn(context: RunContext, code: string, message: string): void {
-  context.log.defer({ events: [{ type: 'warning', code, message }] })
 }
 
 function stopReasonOf(thought: Reply): StopReason {

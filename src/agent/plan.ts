@@ -8,6 +8,7 @@ import { historyLimits, instructionsOf } from './request.ts'
 import { offeredTools } from './toolbox.ts'
 import { totalsOf } from './totals.ts'
 import { toldInMessages } from './transcript.ts'
+import { warn } from './warn.ts'
 
 const defaultInstructions = `Write a short plan for the task at hand: the facts that are known, those that must be found out, and the next steps in order. Plan only; do not carry anything out and do not answer the user.`
 
@@ -22,7 +23,7 @@ export async function plan(context: RunContext): Promise<void> {
   const text = (await writePlan(context)).trim()
   if (text === '') {
     const message = 'The model wrote no plan.'
-    context.log.defer({ events: [{ type: 'warning', code: 'plan_empty', message }] })
+    warn(context, 'plan_empty', message)
     return
   }
   const updated = context.items.some(({ item }) => item.type === 'note' && item.kind === 'plan')

@@ -10,6 +10,7 @@ import type { Agent } from './definitions.ts'
 import { instructionsContext } from './instructions.ts'
 import { byKeywords } from './keywords.ts'
 import { limitsOfRun, totalsOf } from './totals.ts'
+import { warn } from './warn.ts'
 
 /** How much a routing model reads of what was said before: so many messages, each up to so many characters. */
 const maxSaid = 6
@@ -159,8 +160,4 @@ function membersOf(router: Agent): Agent[] {
 function newestInput(context: RunContext): string {
   const message = context.items.findLast(({ item }) => item.type === 'message' && item.role === 'user')?.item
   return message?.type === 'message' ? textOf(message) : ''
-}
-
-function warn(context: RunContext, code: string, message: string): void {
-  context.log.defer({ events: [{ type: 'warning', code, message }] })
 }

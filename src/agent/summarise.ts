@@ -9,6 +9,7 @@ import { buildHistory, charsPerToken, type BuiltHistory } from './history.ts'
 import { historyLimits } from './request.ts'
 import { totalsOf } from './totals.ts'
 import { transcriptOf } from './transcript.ts'
+import { warn } from './warn.ts'
 
 const defaultInstructions = `Summarise the conversation below for somebody who must carry it on without having read it: what the user wants, what was found out and decided, names, numbers and open points. Write only the summary.`
 
@@ -85,5 +86,5 @@ function fail(context: RunContext, error: unknown): void {
   const cause = AppError.is(error) ? error.cause : error
   context.logger.warn({ code, err: traceOf(cause) }, 'the conversation could not be summarised')
   const message = 'The oldest turns of the conversation could not be summarised.'
-  context.log.defer({ events: [{ type: 'warning', code: 'summary_failed', message }] })
+  warn(context, 'summary_failed', message)
 }

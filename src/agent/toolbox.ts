@@ -3,6 +3,7 @@ import type { ModelTool } from '../models/model.ts'
 import { handoffNames, transferToolName } from './agent.ts'
 import type { RunContext } from './context.ts'
 import type { Agent, AnyTool } from './definitions.ts'
+import { warn } from './warn.ts'
 
 /** The agent's own tools and those of its sources, by name. Its own, and its transfers, stand where two have one name. */
 export async function toolsOf(context: RunContext): Promise<ReadonlyMap<string, AnyTool>> {
@@ -90,5 +91,5 @@ function warnMissing(context: RunContext, name: string): void {
   if (told.has(name)) return
   told.add(name)
   const message = `The tools of ${name} cannot be reached now.`
-  context.log.defer({ events: [{ type: 'warning', code: 'tools_unavailable', message }] })
+  warn(context, 'tools_unavailable', message)
 }

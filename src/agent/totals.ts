@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts'
 import { addUsage, noUsage, type Spent, type Usage } from '../run-state.ts'
 import type { Batch, RunContext, Totals } from './context.ts'
 import type { Agent } from './definitions.ts'
+import { warn } from './warn.ts'
 
 const nothingSpent: Spent = { cost: null, tool_calls: 0, worked_ms: 0 }
 
@@ -72,11 +73,12 @@ function warnUncounted(
     warnOnce(context, 'cost_unknown', `The cost ${of} is not known: the budget does not count it.`)
 }
 
-function warnOnce({ totals, log, logger }: RunContext, code: string, message: string): void {
+function warnOnce(context: RunContext, code: string, message: string): void {
+  const { totals, logger } = context
   if (totals.warned.has(code)) return
   totals.warned.add(code)
   logger.warn({ code }, message)
-  log.defer({ events: [{ type: 'warning', code, message }] })
+  warn(context, code, message)
 }
 
 /** Adds a tool call that is about to run. */
