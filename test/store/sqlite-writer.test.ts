@@ -135,6 +135,63 @@ describe('operations of one transaction', () => {
   })
 })
 
+describe('operations beside one that fails', () => {
+  test('are each done once, in their order', async () => {
+    const { db, write } = await createLocalWriter(1000)
+    const touch: Operation = [
+      'conversations.update',
+      { owner: 'o', namespace: '', id: 'a', metadata: '{"n":1}' },
+    ]
+    const outcomes = write([conversation('a'), touch, conversation('a'), conversation('b')])
+    expect(outcomes.map((outcome) => 'value' in outcome)).toEqual([true, true, false, true])
+    expect(db.prepare('SELECT id, metadata FROM conversations ORDER BY id').raw().all()).toEqual([
+      ['a', '{"n":1}'],
+      ['b', JSON.stringify({ text: 'x'.repeat(10) })],
+    ])
+    db.close()
+  })
+
+  test('are not undone once a node has joined or left: what that makes the writer remember has no way back', async () => {
+    const { db, write } = await createLocalWriter(1000)
+    expect(write([['nodes.join', { node_id: 'n', lease_ms: 1000, now: 1 }]])).toEqual([{ value: 1 }])
+    const leave: Operation = ['nodes.leave', { epoch: 1, now: 2 }]
+    const outcomes = write([claimedRun('r', 1), leave, conversation('a'), conversation('a')])
+    expect(outcomes[0]).toMatchObject({
+      value: { outcome: 'created', start: expect.stringContaining('run.start') },
+    })
+    db.close()
+  })
+})
+
+/** A run that begins at once where the writer still holds `epoch`. */
+function claimedRun(id: string, epoch: number): Operation {
+  return [
+    'runs.create',
+    {
+      id,
+      owner: 'o',
+      namespace: '',
+      agent: 'a',
+      options: '{}',
+      background: 0,
+      on_disconnect: 'continue',
+      usage: '{}',
+      input: [],
+      conversation: 'none',
+      conversation_ref: null,
+      new_conversation_id: null,
+      ttl_ms: null,
+      parent_run_id: null,
+      reject: false,
+      wait_for_suspended: false,
+      max_waiting: 1,
+      idempotency: null,
+      claim: { epoch, definition: null, model: null },
+      now: 1,
+    },
+  ]
+}
+
 describe('a writer thread that dies', () => {
   test('rejects all that waits and all that comes, after what it answered', async () => {
     const program = new URL('./fixtures/dying-writer.ts', import.meta.url)

@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3'
 import { toStoreError, sqliteCodeOf } from './database.ts'
-import type { Operation, Operations } from './operations.ts'
+import type { Operation, OperationName, Operations } from './operations.ts'
 
 /** The result of one operation, or why it failed, in a form that crosses between threads. */
 export type Outcome = { value: unknown } | { failure: WriteFailure }
@@ -12,9 +12,15 @@ export interface WriteFailure {
   sqliteCode: string | undefined
 }
 
+/** They change what the lease remembers as well, which no rollback undoes: these never run twice. */
+const runOnce: ReadonlySet<OperationName> = new Set(['nodes.join', 'nodes.leave'])
+
 /**
- * Runs operations in one transaction, each in a savepoint of its own: one that throws undoes itself alone. When the
- * transaction itself fails, everything in it did. Never throws.
+ * Runs operations in one transaction; one that throws undoes itself alone. When the transaction itself fails, everything in it
+ * did. Never throws.
+ *
+ * A savepoint for each operation costs a copy of every page it changes, and operations hardly ever throw. So a batch is tried
+ * without them first; where an operation throws, all is undone and done again, each in a savepoint of its own.
  */
 export function createWriter(db: Database, operations: Operations): (batch: Operation[]) => Outcome[] {
   const begin = db.prepare('BEGIN IMMEDIATE')
@@ -29,7 +35,7 @@ export function createWriter(db: Database, operations: Operations): (batch: Oper
     value: (operations[operation[0]] as (input: unknown) => unknown)(operation[1]),
   })
 
-  const attempt = (operation: Operation): Outcome => {
+  const performAlone = (operation: Operation): Outcome => {
     savepoint.run()
     let outcome: Outcome
     try {
@@ -44,11 +50,25 @@ export function createWriter(db: Database, operations: Operations): (batch: Oper
     return outcome
   }
 
+  /** Undefined: an operation threw, and nothing was done. */
+  const performAll = (batch: Operation[]): Outcome[] | undefined => {
+    try {
+      return batch.map(perform)
+    } catch (error) {
+      if (!db.inTransaction || batch.length === 1) throw error
+      rollback.run()
+      return undefined
+    }
+  }
+
   return (batch) => {
-    const single = batch.length === 1
     try {
       begin.run()
-      const outcomes = batch.map(single ? perform : attempt)
+      let outcomes = batch.some(([name]) => runOnce.has(name)) ? undefined : performAll(batch)
+      if (!outcomes) {
+        if (!db.inTransaction) begin.run()
+        outcomes = batch.map(performAlone)
+      }
       commit.run()
       return outcomes
     } catch (error) {
