@@ -39,7 +39,6 @@ export function collect(options: CollectOptions): Promise<Collected> {
       streams.remove(open)
       stopTimer()
       forgetClient()
-      reader.onReady = () => {}
       reader.detach(left)
     }
     const read = () => {

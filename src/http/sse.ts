@@ -68,6 +68,8 @@ function streamHeaders(stream: EventStream): Record<string, string> {
   }
 }
 
+const ignore = () => {}
+
 /** The first event, or undefined when the reader failed, ended, was left or is still silent. */
 function settle({ context, reader }: EventStream, clock: Clock): Promise<RunEvent | undefined> {
   return new Promise((resolve) => {
@@ -76,7 +78,7 @@ function settle({ context, reader }: EventStream, clock: Clock): Promise<RunEven
       if (event || reader.error || reader.ended) finish(event)
     }
     const finish = (event?: RunEvent) => {
-      reader.onReady = () => {}
+      reader.onReady = ignore
       stopTimer()
       forgetClient()
       resolve(event)

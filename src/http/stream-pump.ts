@@ -52,9 +52,10 @@ export class StreamPump implements OpenStream {
     this.#sink = sink
     const { reader, streams } = this.#options
     streams.add(this)
-    reader.onReady = () => {
+    const goOn = () => {
       if (!this.#full) this.run()
     }
+    reader.onReady = goOn
   }
 
   /** The sink has room. An encoder that throws must not take the process with it: its stream breaks as an internal error. */

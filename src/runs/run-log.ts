@@ -52,7 +52,8 @@ class RunLogReader implements LogReader {
     this.runId = options.run.id
     this.#after = options.after
     this.#tail = options.tails.attach(options.run.id)
-    this.#tail.onWake = () => this.#schedule()
+    const wake = () => this.#schedule()
+    this.#tail.onWake = wake
     const { run } = options
     if (isTerminal(run.status) && options.after >= run.last_seq) this.ended = true
   }

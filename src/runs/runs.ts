@@ -47,7 +47,8 @@ export interface LogReader {
   take(): RunEvent | undefined
   /**
    * Called, at most once a tick and never from inside `take`, when `take` may have something again. Also after a failure:
-   * then `error` is set. Set it once, before the first `take`.
+   * then `error` is set. Set it once, before the first `take`, to a function that has a name: V8 counts one that is written
+   * straight into the assignment as an old object, and keeps all it sees until the next full collection.
    */
   onReady: () => void
   readonly ended: boolean
@@ -147,10 +148,11 @@ export interface Conversations {
 export async function* eventsOf(reader: LogReader): AsyncGenerator<RunEvent, void, undefined> {
   let wake: (() => void) | undefined
   let ready = false
-  reader.onReady = () => {
+  const look = () => {
     ready = true
     wake?.()
   }
+  reader.onReady = look
   try {
     for (;;) {
       const event = reader.take()
