@@ -52,12 +52,44 @@ test(`no source is longer than ${maxLines} lines`, () => {
   expect(faults).toEqual([])
 })
 
+/** Loaded once, or once for each server: not for each request. */
+const settledEarly = /^src\/(?:cli|moderation|testing|tools)\//
+const writtenFunction = /\.#?\w+ (?:\?\?)?= (?:async )?(?:function\b|\w+ =>|\([^()]*\)(?:: [^=]+)? =>)/
+
+// V8 makes such a function an old object, and all that it sees stays until the next full collection.
+test('no function is written straight to a property: it is named first', () => {
+  const faults = files
+    .filter(({ path }) => !isTest(path) && !settledEarly.test(path))
+    .flatMap(({ path, text }) =>
+      text.split('\n').flatMap((line, i) => (isWrittenToProperty(line) ? [`${path}:${i + 1}`] : [])),
+    )
+  expect(faults).toEqual([])
+})
+
+function isWrittenToProperty(line: string): boolean {
+  return !/^\s*(?:\*|\/\/)/.test(line) && writtenFunction.test(line)
+}
+
 test('barrels stand only at published names', () => {
   const barrels = files.map(({ path }) => path).filter((path) => basename(path) === 'index.ts')
   expect(barrels.filter((path) => path !== 'src/index.ts' && path !== 'src/testing/index.ts')).toEqual([])
 })
 
 describe('the checks', () => {
+  test.each([
+    ['reader.onReady = () => {', true],
+    ['    this.#wake = async (event: RunEvent): Promise<void> => {', true],
+    ['  it.ready ??= function () {', true],
+    ['  socket.end = call => call()', true],
+    ['  const look = () => {', false],
+    ['  reader.onReady = look', false],
+    ['  readonly #call: () => void = () => {}', false],
+    ['  forget = () => {}', false],
+    ['   * Like `reader.onReady = () => …`', false],
+  ])('see whether %s writes a function to a property', (line, is) => {
+    expect(isWrittenToProperty(line)).toBe(is)
+  })
+
   test.each(['utils.ts', 'helpers.ts', 'common.ts', 'misc.ts'])('%s is a vague name', (name) => {
     expect(vagueName.test(name)).toBe(true)
   })
