@@ -72,6 +72,24 @@ export type Spent = z.infer<typeof spentSchema>
 export const runErrorSchema = z.strictObject({ code: z.string(), message: z.string() })
 export type RunError = z.infer<typeof runErrorSchema>
 
+/** What whoever asked for a run should know of it, and whoever debugs it. */
+export interface RunWarning {
+  code: string
+  message: string
+}
+
+/** How many a run keeps. */
+export const maxRunWarnings = 20
+
+/** The warnings of a run with new ones: each once, where it came first; of too many the newest, which say why it ended. */
+export function addWarnings(known: readonly RunWarning[], added: readonly RunWarning[]): RunWarning[] {
+  const all = [...known]
+  for (const { code, message } of added) {
+    if (!all.some((one) => one.code === code && one.message === message)) all.push({ code, message })
+  }
+  return all.slice(-maxRunWarnings)
+}
+
 export const onConflictSchema = z.enum(['queue', 'reject', 'interrupt'])
 export const onDisconnectSchema = z.enum(['cancel', 'continue'])
 

@@ -146,6 +146,35 @@ describe('batches', () => {
   })
 })
 
+describe('warnings', () => {
+  const warned = (...all: string[]) => all.map((code) => ({ code, message: '' }))
+
+  test('are told to the store with their events, wherever these come from; most commits have none', async () => {
+    const { log, commits, answer } = openWriter()
+    const plain = log.commit({ events: [{ type: 'plan.update', plan: 'p', updated: false }] })
+    answer()
+    await plain
+    expect(commits[0]).not.toHaveProperty('warnings')
+    log.emit(warning('shown'))
+    log.defer(note('later'))
+    const done = log.commit(note('now'))
+    answer()
+    await done
+    expect(commits[1]?.warnings).toEqual(warned('shown', 'later', 'now'))
+  })
+
+  test('of a refused commit go with the one that ends the run', async () => {
+    const { log, commits, answer } = openWriter()
+    const first = log.commit(note('kept'))
+    answer('cancelled')
+    await expect(first).rejects.toMatchObject({ reason: 'cancelled' })
+    const last = log.commit({ end: ended })
+    answer()
+    await last
+    expect(commits[1]?.warnings).toEqual(warned('kept'))
+  })
+})
+
 describe('a refused commit', () => {
   test('cancelled: rejects, and only the end of a cancelled run is written, with all that was held', async () => {
     const { log, commits, answer } = openWriter()

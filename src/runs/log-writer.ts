@@ -4,7 +4,9 @@ import type { Clock } from '../clock.ts'
 import type { EventDraft, LoggedEvent, ToolProgressEvent } from '../events.ts'
 import type { PlacedItem } from '../items.ts'
 import type { TailWriter } from '../live/tail.ts'
-import type { Fence, Store } from '../store/store.ts'
+import type { RunWarning } from '../run-state.ts'
+import type { Commit, Fence, Store } from '../store/store.ts'
+import type { StoredEvent } from '../store/stored-event.ts'
 import { toStoredEvents } from './stored-events.ts'
 
 export interface LogWriterOptions {
@@ -127,7 +129,10 @@ export class LogWriter implements StepLog {
       return { position: this.#position + index, step, void: isVoid, parent_call_id: parentCallId, item }
     })
     const stored = toStoredEvents([...this.#shown, ...events])
-    const outcome = await store.runs.commit({ ...merged, fence, events: stored, items, now: clock.now() })
+    const commit: Commit = { ...merged, fence, events: stored, items, now: clock.now() }
+    const warnings = warningsOf(stored)
+    if (warnings) commit.warnings = warnings
+    const outcome = await store.runs.commit(commit)
     if (outcome !== 'ok') {
       this.#putBack(merged)
       throw this.#interrupt(outcome)
@@ -200,6 +205,17 @@ export class LogWriter implements StepLog {
 
 function nothing(): Deferred {
   return { events: [], items: [], settled: [] }
+}
+
+/** What a run was warned of stands with it: whoever reads no events learns it there. */
+function warningsOf(events: readonly StoredEvent[]): RunWarning[] | undefined {
+  let warnings: RunWarning[] | undefined
+  for (const event of events) {
+    if (event.type !== 'warning') continue
+    const { code, message } = event
+    ;(warnings ??= []).push({ code, message })
+  }
+  return warnings
 }
 
 function number(draft: EventDraft, seq: number): LoggedEvent {

@@ -12,6 +12,7 @@ import type {
   RunError,
   RunOptions,
   RunStatus,
+  RunWarning,
   Spent,
   StopReason,
   TerminalStatus,
@@ -56,6 +57,8 @@ export interface RunRecord {
   /** Its answer was made by one last call without tools, at the limit of steps. */
   forced: boolean
   error: RunError | null
+  /** Oldest first; at most `maxRunWarnings`. */
+  warnings: RunWarning[]
   usage: Usage
   /** What else the run has used up; null where nobody counts. */
   spent: Spent | null
@@ -221,6 +224,8 @@ export interface Commit {
   spent?: Spent
   steps?: number
   plan?: string
+  /** Added to the run's, as `addWarnings` does. */
+  warnings?: RunWarning[]
   /** The agent at work from now on (`agent.switch`). */
   agent?: string
   end?:

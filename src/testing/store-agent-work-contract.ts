@@ -2,6 +2,7 @@ import { describe, expect } from 'vitest'
 import type { ApprovalQuestion } from '../events.ts'
 import { createId } from '../ids.ts'
 import type { Item } from '../items.ts'
+import { maxRunWarnings } from '../run-state.ts'
 import type { Commit, RunRecord } from '../store/store.ts'
 import type { OpenStore, StoreScene } from './store-scene.ts'
 import { assistantMessage, placed, sceneTest, session, toolResult, userMessage } from './store-scene.ts'
@@ -247,6 +248,36 @@ function describeStanding(open: OpenStore): void {
       const run = await scene.run()
       await end(run, scene)
       expect((await scene.load(run)).output_parsed).toBeNull()
+    })
+
+    it('has the warnings of all its holders: each once, the newest where there are too many', async (scene) => {
+      const warned = (code: string, message = '') => ({ code, message })
+      let run = await scene.run()
+      expect(run.warnings).toEqual([])
+      await scene.commit(run, { warnings: [warned('a'), warned('b', 'nul \u0000 and half \ud83d')] })
+      await scene.commit(await scene.load(run))
+      await scene.takeOver()
+      run = (await scene.claim())!.run
+      const first = [warned('a'), warned('b', 'nul \u0000 and half \ud83d')]
+      expect(run.warnings).toEqual(first)
+      await scene.commit(run, { warnings: [warned('a', 'again'), warned('a'), warned('a', 'again')] })
+      await scene.suspend(await scene.load(run), { approvals: [{}] })
+      expect((await scene.load(run)).warnings).toEqual([...first, warned('a', 'again')])
+      const many = await scene.run()
+      const numbered = Array.from({ length: maxRunWarnings + 5 }, (_, i) => warned('many', `${i}`))
+      await scene.commit(many, { warnings: numbered.slice(0, 4) })
+      await scene.commit(await scene.load(many), { warnings: numbered.slice(4) })
+      await end(await scene.load(many), scene)
+      expect((await scene.load(many)).warnings).toEqual(numbered.slice(5))
+      const { data } = await scene.store.runs.list(scene.scope, { limit: 2 })
+      expect(data.map(({ warnings }) => warnings.length)).toEqual([maxRunWarnings, 3])
+    })
+
+    it('is not warned by a commit that is refused', async (scene) => {
+      const run = await scene.run()
+      await scene.cancel(run)
+      expect(await scene.commit(run, { warnings: [{ code: 'late', message: '' }] })).toBe('cancelled')
+      expect((await scene.load(run)).warnings).toEqual([])
     })
 
     it('comes with a cancel by somebody else: the cost is in its end', async (scene) => {

@@ -35,6 +35,7 @@ export function describeCreate(open: OpenStore): void {
         stop_reason: null,
         forced: false,
         error: null,
+        warnings: [],
         usage: noUsage,
         spent: null,
         steps: 0,

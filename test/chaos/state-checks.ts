@@ -2,7 +2,13 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import type { EventOf, EventType } from '../../src/events.ts'
 import type { Item } from '../../src/items.ts'
-import type { RunStatus, StopReason, Usage } from '../../src/run-state.ts'
+import {
+  addWarnings,
+  type RunStatus,
+  type RunWarning,
+  type StopReason,
+  type Usage,
+} from '../../src/run-state.ts'
 import type { Frame } from '../runs/frame-client.ts'
 import { pairingFault } from './pairing.ts'
 import { formedAgents } from './random-agents.ts'
@@ -20,6 +26,7 @@ export interface StoredState {
   plan: string | null
   parsed: unknown
   usage: Usage
+  warnings: RunWarning[]
   items: StoredItem[]
   ledger: { call_id: string; state: string }[]
   approvals: { id: string; status: string }[]
@@ -82,6 +89,7 @@ export function readStates(dataDir: string): Map<string, StoredState> {
             plan: json(row.plan) as string | null,
             parsed: json(row.output_parsed),
             usage: JSON.parse(usage) as Usage,
+            warnings: (json(row.warnings) ?? []) as RunWarning[],
             items: (items.get(id) ?? []).map((one) => ({
               step: one.step,
               isVoid: one.void === 1,
@@ -130,6 +138,9 @@ function checkStanding(state: StoredState, events: readonly LoggedEvent[]): stri
     const before = switches[i - 1]?.to ?? state.agent
     if (from !== before) faults.push(`switched from ${from}, which was ${before}`)
   }
+  const warnings = JSON.stringify(addWarnings([], eventsOf(events, 'warning')))
+  if (JSON.stringify(state.warnings) !== warnings)
+    faults.push(`was warned of ${JSON.stringify(state.warnings)}, the log says ${warnings}`)
   const plan = eventsOf(events, 'plan.update').at(-1)?.plan ?? null
   if (state.plan !== plan) faults.push(`the plan is ${state.plan}, the log says ${plan}`)
   const answered = state.status === 'completed' && state.stopReason === 'final'

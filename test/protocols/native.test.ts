@@ -74,6 +74,7 @@ test('a run is answered whole', async () => {
     usage: expect.objectContaining({ total_tokens: expect.any(Number) }),
     cost: null,
     error: null,
+    warnings: [],
     cancel: null,
     approvals: [],
     tool_calls: [],
@@ -317,6 +318,37 @@ test("the caller's tools suspend the run, and their results go on with it", asyn
   const events = eventsIn(await (await server.request(`/v1/runs/${run.id}/events`)).text())
   expect(events.find(({ type }) => type === 'tool.end')).toMatchObject({ output: '{"seen":1}' })
   expect(events.at(-1)!.type).toBe('run.end')
+})
+
+test('what a run was warned of stands in every answer that shows it, through suspension and resumption', async () => {
+  const warnings = [{ code: 'careful', message: 'The input is odd.' }]
+  const model = scriptedModel(() => ({ toolCalls: [{ name: 'look', arguments: {} }] }))
+  const desk = agent({
+    name: 'assistant',
+    model,
+    maxSteps: 2,
+    forceAnswer: false,
+    hooks: { beforeModel: (_request, { warn }) => void warn('careful', 'The input is odd.') },
+  })
+  const server = await serving(always(''), { agents: [desk] })
+  const tools = [{ name: 'look', description: 'Looks.', parameters: { type: 'object' } }]
+  const { json: run } = await call(server, runs, { input: 'x', tools })
+  expect(run).toMatchObject({ status: 'suspended', warnings })
+  const path = `/v1/runs/${run.id}`
+  const results = (json: Json) => [{ call_id: json.tool_calls[0].call_id, output: 'seen' }]
+  const resumed = await call(server, `${path}/tool_results`, { results: results(run) })
+  expect(resumed.json).toMatchObject({ warnings })
+  const again = (await call(server, `${path}/wait`)).json
+  expect(again).toMatchObject({ status: 'suspended', steps: 2, warnings })
+  await call(server, `${path}/tool_results`, { results: results(again) })
+  const all = [...warnings, { code: 'max_steps', message: expect.stringContaining('limit of 2 steps') }]
+  const ended = (await call(server, `${path}/wait`)).json
+  expect(ended).toMatchObject({ status: 'completed', stop_reason: 'max_steps', warnings: all })
+  expect((await call(server, path)).json).toEqual(ended)
+  expect((await call(server, '/v1/runs')).json.data).toEqual([ended])
+  expect((await call(server, `${path}/cancel`, {})).json).toEqual(ended)
+  const { json: accepted } = await call(server, runs, { input: 'x', background: true })
+  expect(accepted).toMatchObject({ status: 'running', warnings: [] })
 })
 
 test('a run is cancelled, once', async () => {

@@ -79,6 +79,7 @@ export function encodeRun({ run, text, approvals }: RunView) {
     usage: run.usage,
     cost: run.spent?.cost ?? null,
     error: run.error,
+    warnings: run.warnings,
     cancel: run.cancel && { ...run.cancel, at: toIsoDate(run.cancel.at) },
     approvals,
     tool_calls: run.status === 'suspended' ? run.pending_calls : [],

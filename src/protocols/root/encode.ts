@@ -30,6 +30,7 @@ export function encodeChat({ run, text, session, approvals, now }: ChatView) {
     run_id: run.id,
     // Why the answer is not whole.
     ...(stopped && { stop_reason: run.stop_reason }),
+    ...(run.warnings.length > 0 && { warnings: run.warnings }),
     ...(suspended && { status: run.status, approvals, tool_calls: run.pending_calls }),
   }
 }

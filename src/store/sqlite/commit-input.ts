@@ -29,6 +29,7 @@ export function encodeCommit(commit: Commit): CommitInput {
     steps: commit.steps ?? null,
     plan: plan === undefined ? null : JSON.stringify(plan),
     agent: commit.agent ?? null,
+    warnings: commit.warnings ?? null,
     keep_crash_count: commit.recovery === true,
     end: commit.end ? encodeEnd(commit.end) : null,
     now: commit.now,

@@ -9,7 +9,7 @@ import { fromColumn } from './text-column.ts'
 
 export const runColumns = `id, owner, namespace, agent, status, conversation_id, parent_run_id, options, background,
   on_disconnect, attempt, epoch, last_seq, next_seq, crash_count, cancel, stop_reason, error, usage, steps, output, plan,
-  pending_calls, created_at, started_at, ended_at, forced, active_agent, spent, output_parsed`
+  pending_calls, created_at, started_at, ended_at, forced, active_agent, spent, output_parsed, warnings`
 
 export type RunRow = [
   id: string,
@@ -42,6 +42,7 @@ export type RunRow = [
   activeAgent: string | null,
   spent: string | null,
   outputParsed: string | null,
+  warnings: string | null,
 ]
 
 export function toRunRecord(row: RunRow): RunRecord {
@@ -76,6 +77,7 @@ export function toRunRecord(row: RunRow): RunRecord {
     active_agent: row[27],
     spent: parseNullable(row[28]),
     output_parsed: parseNullable(row[29]),
+    warnings: parseNullable(row[30]) ?? [],
   }
 }
 
@@ -204,6 +206,6 @@ export function parse<T>(json: string): T {
   return JSON.parse(json) as T
 }
 
-function parseNullable<T>(json: string | null): T | null {
+export function parseNullable<T>(json: string | null): T | null {
   return json === null ? null : parse<T>(json)
 }

@@ -1,5 +1,6 @@
-import type { RunStatus, StopReason } from '../../run-state.ts'
+import { addWarnings, type RunStatus, type RunWarning, type StopReason } from '../../run-state.ts'
 import type { CommitOutcome, LedgerRecord } from '../store.ts'
+import { parseNullable } from './rows.ts'
 import type { WriteContext } from './write-context.ts'
 
 export type ItemInput = [
@@ -50,6 +51,7 @@ export interface CommitInput {
   steps: number | null
   plan: string | null
   agent: string | null
+  warnings: RunWarning[] | null
   keep_crash_count: boolean
   end: CommitEnd | null
   now: number
@@ -86,6 +88,7 @@ export function createRunCommit(context: WriteContext) {
   )
   const content = createContentWrites(context)
   const rowUpdate = createRowUpdate(context)
+  const addToWarnings = createWarningWrites(context)
   const endings = createEndings(context)
 
   return {
@@ -104,6 +107,7 @@ export function createRunCommit(context: WriteContext) {
       }
       content(input)
       rowUpdate(input, run)
+      if (input.warnings) addToWarnings(run_id, input.warnings)
       if (end) endings(input, end, run)
       return 'ok'
     },
@@ -157,6 +161,16 @@ function createRowUpdate({ db, attemptGap }: WriteContext) {
       lastSeq, nextSeq, crashFactor, usage, steps, plan, agent, spent, end.status, claimable, end.stop_reason, end.error,
       end.output, end.output_parsed, end.forced, end.pending_calls, endedAt, run_id,
     )
+  }
+}
+
+/** Apart from the rest of the row: most commits warn of nothing, and need not read what is there. */
+function createWarningWrites({ db }: WriteContext) {
+  const find = db.prepare<[string], string | null>('SELECT warnings FROM runs WHERE id = ?').pluck()
+  const update = db.prepare<[string, string]>('UPDATE runs SET warnings = ? WHERE id = ?')
+  return (runId: string, warnings: readonly RunWarning[]): void => {
+    const known = parseNullable<RunWarning[]>(find.get(runId) ?? null) ?? []
+    update.run(JSON.stringify(addWarnings(known, warnings)), runId)
   }
 }
 

@@ -144,6 +144,7 @@ function newRunRow(options: {
     null,
     null,
     null,
+    null,
   ]
 }
 
