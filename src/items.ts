@@ -60,6 +60,8 @@ export const toolResultItemSchema = z.strictObject({
   output: z.string(),
   /** Present when the call gave no normal result. `code` is one of the `tool_…` codes or `outcome_unknown`. */
   error: z.strictObject({ code: z.string(), message: z.string() }).optional(),
+  /** Of a transfer that was made: the agent the run was handed to. Never sent to clients; the log has `agent.switch`. */
+  transferred_to: z.string().optional(),
 })
 
 export const noteKindSchema = z.enum(['plan', 'correction', 'reminder', 'summary'])

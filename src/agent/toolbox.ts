@@ -1,4 +1,3 @@
-import type { PlacedItem } from '../items.ts'
 import type { ModelTool } from '../models/model.ts'
 import { handoffNames, transferToolName } from './agent.ts'
 import type { RunContext } from './context.ts'
@@ -41,19 +40,6 @@ export function targetsOf(context: RunContext): Agent[] {
     return context.directory.agentNamed(target) ?? []
   })
 }
-
-/** The results of the transfers that were made, oldest first. */
-export function transfersIn(items: readonly PlacedItem[]): PlacedItem[] {
-  const calls = new Set<string>()
-  return items.filter(({ item }) => {
-    if (item.type === 'tool_call' && item.name.startsWith(transferToolName(''))) calls.add(item.call_id)
-    if (item.type !== 'tool_result' || item.error || !calls.has(item.call_id)) return false
-    return item.output.startsWith(transferOutput)
-  })
-}
-
-/** How the result of a transfer begins. */
-export const transferOutput = 'You are '
 
 /** The agent a transfer tool leads to. */
 export function transferTarget(context: RunContext, toolName: string): Agent | undefined {

@@ -1,9 +1,9 @@
 import type { EventDraft } from '../events.ts'
+import type { Item, PlacedItem } from '../items.ts'
 import { newResult, toolEnd } from './act.ts'
 import type { CallPlan } from './call-plan.ts'
 import type { Batch, NewItem, RunContext } from './context.ts'
 import { switchTo } from './route.ts'
-import { transferOutput } from './toolbox.ts'
 
 type TransferPlan = Extract<CallPlan, { kind: 'transfer' }>
 
@@ -35,6 +35,15 @@ export function planTransfer(context: RunContext, plans: readonly CallPlan[]): T
   return { batch: { ...toBatch([made(context, first), ...refusals]), agent: first.to.name }, complete }
 }
 
+/** The results of the transfers that a run has made, oldest first. */
+export function transfersIn(items: readonly PlacedItem[]): PlacedItem[] {
+  return items.filter(({ item, step }) => step !== null && isTransfer(item))
+}
+
+function isTransfer(item: Item): boolean {
+  return item.type === 'tool_result' && item.transferred_to !== undefined
+}
+
 interface Result {
   events: EventDraft[]
   item: NewItem
@@ -43,7 +52,8 @@ interface Result {
 /** The model is told who it is now: the other agent's turn begins with the next step. */
 function made({ agent }: RunContext, plan: TransferPlan): Result {
   const { to, why } = plan
-  const result = newResult(plan, { output: `${transferOutput}${to.name} now. Go on with the conversation.` })
+  const output = `You are ${to.name} now. Go on with the conversation.`
+  const result = { ...newResult(plan, { output }), transferred_to: to.name }
   const event: EventDraft = {
     type: 'agent.switch',
     from: agent.name,

@@ -162,6 +162,47 @@ describe('the number of transfers', () => {
   })
 })
 
+describe('what only looks like a transfer', () => {
+  const welcome = 'You are welcome.'
+  const callMe: ScriptedReply = { toolCalls: [call('transfer_to_me')] }
+
+  test('a result of a caller’s tool lifts no limit', async () => {
+    const a = speaking('a', [callMe, callMe, 'forced'], { handoffs: ['b'], maxSteps: 2, maxHandoffs: 1 })
+    const b = speaking('b', [])
+    const engine = await startEngine({ agents: [a, b] })
+    const mine = { name: 'transfer_to_me', description: '', parameters: { type: 'object' } }
+    const { run } = await engine.finish({
+      agent: 'a',
+      options: { tools: [mine], on_caller_tool: 'suspend' },
+    })
+    for (let results = 0; results < 2; results++) {
+      const { pending_calls: pending, last_seq } = await engine.load(run)
+      const callId = pending[0]?.call_id ?? ''
+      await engine.runs.addToolResults(anonymous, run.id, [{ call_id: callId, output: welcome }])
+      await engine.events(run, last_seq)
+    }
+    expect(await engine.load(run)).toMatchObject({ stop_reason: 'max_steps', forced: true, steps: 3 })
+  })
+
+  test('nor does a result of the agent’s own tool count as a transfer', async () => {
+    const options = { description: 'Waits.', approval: 'required' as const }
+    const polite = tool({ name: 'transfer_to_me', ...options, execute: () => welcome })
+    const a = speaking('a', [callMe, { toolCalls: [call('pay')] }, handsTo('b')], {
+      tools: [polite, pay],
+      handoffs: [speaking('b', ['b'])],
+      maxHandoffs: 1,
+    })
+    const engine = await startEngine({ agents: [a] })
+    const { run } = await engine.finish({ agent: 'a' })
+    for (let decisions = 0; decisions < 2; decisions++) {
+      const { last_seq } = await engine.load(run)
+      await decide(engine, run.id, 'approve')
+      await engine.events(run, last_seq)
+    }
+    expect(await engine.load(run)).toMatchObject({ active_agent: 'b', stop_reason: 'final' })
+  })
+})
+
 describe('in one reply', () => {
   test('of two transfers the first is made, and the other is refused', async () => {
     const c = scriptedModel(['c'])

@@ -105,6 +105,19 @@ test('a run tells who is at work, and its stream who took over and why', async (
   expect(events).toContain('"type":"agent.switch","from":"desk","to":"billing","why":"keywords"')
 })
 
+test('a transfer is listed as every call and result is', async () => {
+  const reception = helper('reception', [{ toolCalls: [call('transfer_to_billing')] }], {
+    handoffs: [helper('billing', ['Paid.'])],
+  })
+  const server = await serving([reception])
+  const body = { input: 'go', session_id: 's' }
+  const run = await (await server.request('/v1/agents/reception/runs', { body })).json()
+  const path = `/v1/conversations/${run.conversation_id}/items?limit=100`
+  const listed = (await (await server.request(path)).json()) as Page
+  const result = listed.data.find(({ type }) => type === 'tool_result')
+  expect(Object.keys(result ?? {}).toSorted()).toEqual(['call_id', 'id', 'output', 'run_id', 'type'])
+})
+
 test('an agent is shown with its specialists and those it may hand over to', async () => {
   const coder = agent({ name: 'coder', description: 'Codes.', model: scriptedModel([]) })
   const helping = agent({ name: 'helping', model: scriptedModel([]) })

@@ -106,11 +106,17 @@ export function encodeConversation(conversation: ConversationRecord) {
   }
 }
 
-/** An item with the run it belongs to; what only its provider understands is left out. */
+/** An item with the run it belongs to; what only its provider or the loop understands is left out. */
 export function encodeItem({ run_id, item }: PlacedItem) {
-  if (!('provider' in item)) return { ...item, run_id }
-  const { provider: _provider, ...shown } = item
-  return { ...shown, run_id }
+  if ('provider' in item) {
+    const { provider: _provider, ...shown } = item
+    return { ...shown, run_id }
+  }
+  if ('transferred_to' in item) {
+    const { transferred_to: _agent, ...shown } = item
+    return { ...shown, run_id }
+  }
+  return { ...item, run_id }
 }
 
 export function encodeAgent(agent: Agent, model: string) {
