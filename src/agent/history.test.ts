@@ -148,6 +148,76 @@ describe('pairing', () => {
   })
 })
 
+describe('results that a later run brings', () => {
+  const asking = run('1', [
+    [null, user('q')],
+    [0, said('one moment'), call('a'), call('b'), result('a')],
+  ])
+  const answering = run('2', [
+    [null, result('b')],
+    [0, call('c')],
+  ])
+  const own = run('r', [[null, result('c')]])
+  const whole = ['q', 'one moment', 'call a', 'call b', 'result a', 'result b', 'call c', 'result c']
+
+  test('stand behind their calls', () => {
+    expect(build(own, [...asking, ...answering]).ids).toEqual(whole)
+    const late = run('r', [[null, user('now'), result('b')]])
+    expect(build(late, asking).ids).toEqual([...whole.slice(0, 6), 'now'])
+  })
+
+  test('belong to the call nearest before them', () => {
+    const again = run('2', [[null, user('x'), call('b'), result('b')]])
+    const other = run('3', [[null, { ...result('b'), id: 'other b' }]])
+    expect(build(other, again).ids).toEqual(['x', 'call b', 'result b'])
+    expect(build(again, asking).ids.slice(-3)).toEqual(['x', 'call b', 'result b'])
+  })
+
+  test('make one turn with their calls, which is kept or left out whole', () => {
+    const before = run('0', [
+      [null, user('hi')],
+      [0, said('hello')],
+    ])
+    const runs = [
+      ...before,
+      ...asking,
+      ...answering,
+      ...run('3', [
+        [null, result('c')],
+        [0, said('done')],
+      ]),
+    ]
+    const now = run('r', [[null, user('now')]])
+    expect(build(now, runs, { maxTurns: 1 })).toMatchObject({ ids: [...whole, 'done', 'now'], turns: 1 })
+    const { ids, left } = build(now, runs, { maxTurns: 0 })
+    expect(ids).toEqual(['now'])
+    expect(left.map(({ runId, items }) => [runId, items.length])).toEqual([
+      ['0', 2],
+      ['3', 9],
+    ])
+  })
+
+  test('keep the turn that this run goes on with, and it takes its room', () => {
+    const before = run('0', [[null, user('hi')]])
+    const runs = [...before, ...asking, ...answering]
+    expect(build(own, runs, { maxTurns: 0, maxTokens: 1 })).toMatchObject({
+      ids: whole,
+      turns: 0,
+      trimmed: true,
+    })
+    const room = estimateTokens(build(own, runs.slice(1)).items)
+    expect(build(own, runs, { maxTokens: room + 1 }).ids).toEqual(whole)
+    expect(build(own, runs, { maxTokens: room + 10 }).ids).toEqual(['hi', ...whole])
+  })
+
+  test('are not sent without their calls, nor a turn without its beginning', () => {
+    expect(build(run('r', [[null, user('now')]]), answering).ids).toEqual(['now'])
+    expect(build(run('r', [[null, user('now'), result('c')]]), answering, { maxTurns: 0 }).ids).toEqual([
+      'now',
+    ])
+  })
+})
+
 describe('trimming', () => {
   const earlier = ['1', '2', '3'].flatMap((n) =>
     run(n, [

@@ -12,7 +12,7 @@ import type {
 export interface HistoryLimits {
   /** Estimated tokens for everything that is sent, this run's own items included. */
   maxTokens?: number
-  /** Earlier runs that are sent along. */
+  /** Earlier turns that are sent along. */
   maxTurns?: number
 }
 
@@ -21,19 +21,27 @@ export const maxHistoryRuns = 500
 
 export interface BuiltHistory {
   items: ModelItem[]
-  /** The runs that are sent along. */
+  /** The earlier turns that are sent along. */
   turns: number
   trimmed: boolean
-  /** What was left out, oldest first: by run. Behind the summary that stands for what was before it, where there is one. */
-  left: { runId: string; items: ModelItem[] }[]
+  /** What was left out, oldest first. Behind the summary that stands for what was before it, where there is one. */
+  left: Turn[]
   summary: NoteItem | undefined
+}
+
+/** A run, and those behind it that brought the results of its calls. */
+interface Turn {
+  /** Its last run. */
+  runId: string
+  items: ModelItem[]
 }
 
 /**
  * The items of a provider request: earlier runs, then this one. Well-formed whatever happened before: void items and cut
- * calls are left out, every call is followed by exactly one result (a made-up one where there is none), in call order. A
- * summary stands for the runs it was made of. Over the limits whole runs are left out, oldest first; the newest summary and
- * this run's own items always stay. `share`: how much of the tokens that are left for earlier runs may be taken, default 1.
+ * calls are left out, every call is followed by exactly one result, in call order: one that a later run brought, or a made-up
+ * one where there is none. A summary stands for the runs it was made of. Over the limits whole turns are left out, oldest
+ * first; the newest summary and this run's own turn always stay. `share`: how much of the tokens that are left for earlier
+ * turns may be taken, default 1.
  */
 export function buildHistory(input: {
   earlier: readonly PlacedItem[]
@@ -41,14 +49,14 @@ export function buildHistory(input: {
   limits: HistoryLimits
   share?: number
 }): BuiltHistory {
-  const own = pairCalls(currentNotes(input.own))
+  const results = resultsOf(input)
+  let own = pairCalls(currentNotes(input.own), results)
   if (input.earlier.length === 0)
     return { items: own, turns: 0, trimmed: false, left: [], summary: undefined }
   const summary = newestSummary(input)
-  const turns = afterSummary(groupByRun(input.earlier), summary).map(({ runId, items }) => ({
-    runId,
-    items: pairCalls(pastNotes(items)),
-  }))
+  const turns = toTurns(afterSummary(groupByRun(input.earlier), summary), results)
+  // Calls of the run before, whose results are this run's input.
+  if (bringsResults(input.own)) own = [...(turns.pop()?.items ?? []), ...own]
   const opening = summary ? [toMessage(summary)] : []
   const { share = 1 } = input
   const { maxTokens = Infinity, maxTurns = Infinity } = input.limits
@@ -73,9 +81,30 @@ function newestSummary(input: {
   return found?.item.type === 'note' ? found.item : undefined
 }
 
-function afterSummary(turns: Turn[], summary: NoteItem | undefined): Turn[] {
-  if (!summary) return turns
-  return turns.slice(turns.findIndex(({ runId }) => runId === summary.through_run_id) + 1)
+function afterSummary(runs: Run[], summary: NoteItem | undefined): Run[] {
+  if (!summary) return runs
+  return runs.slice(runs.findIndex(({ runId }) => runId === summary.through_run_id) + 1)
+}
+
+function toTurns(runs: readonly Run[], results: Results): Turn[] {
+  const turns: Turn[] = []
+  for (const { runId, items } of runs) {
+    const told = pairCalls(pastNotes(items), results)
+    if (!bringsResults(items)) turns.push({ runId, items: told })
+    else {
+      const turn = turns.at(-1)
+      // The rest of a turn whose beginning was not read is no whole turn.
+      if (!turn) continue
+      turn.runId = runId
+      turn.items.push(...told)
+    }
+  }
+  return turns
+}
+
+/** Whether a run goes on with the turn before it: what it begins with are results of that turn's calls. */
+export function bringsResults([first]: readonly PlacedItem[]): boolean {
+  return first?.item.type === 'tool_result'
 }
 
 /** Of this run: the newest plan, and what is meant for the model now. A summary stands before everything else. */
@@ -141,13 +170,18 @@ function lengthOf(item: ModelItem): number {
   }
 }
 
-interface Turn {
+interface Run {
   runId: string
   items: PlacedItem[]
 }
 
-function groupByRun(items: readonly PlacedItem[]): Turn[] {
-  const groups: Turn[] = []
+/** How many turns the items of runs make up, one whose beginning is missing left out. */
+export function countTurns(items: readonly PlacedItem[]): number {
+  return groupByRun(items).filter((run) => !bringsResults(run.items)).length
+}
+
+function groupByRun(items: readonly PlacedItem[]): Run[] {
+  const groups: Run[] = []
   for (const placed of items) {
     if (placed.run_id !== groups.at(-1)?.runId) groups.push({ runId: placed.run_id, items: [] })
     groups.at(-1)?.items.push(placed)
@@ -155,9 +189,32 @@ function groupByRun(items: readonly PlacedItem[]): Turn[] {
   return groups
 }
 
-function pairCalls(placed: readonly PlacedItem[]): ModelItem[] {
-  const results = new Map<string, ToolResultItem>()
-  for (const { item } of placed) if (item.type === 'tool_result') results.set(item.call_id, item)
+type Results = ReadonlyMap<Item, ToolResultItem>
+
+/** The result of each call: the nearest behind it, of its own run or a later one. */
+function resultsOf({
+  earlier,
+  own,
+}: {
+  earlier: readonly PlacedItem[]
+  own: readonly PlacedItem[]
+}): Results {
+  const results = new Map<Item, ToolResultItem>()
+  const behind = new Map<string, ToolResultItem>()
+  for (const placed of [own, earlier]) {
+    for (let i = placed.length - 1; i >= 0; i--) {
+      const item = placed[i]?.item
+      if (item?.type === 'tool_result') behind.set(item.call_id, item)
+      else if (item?.type === 'tool_call') {
+        const result = behind.get(item.call_id)
+        if (result) results.set(item, result)
+      }
+    }
+  }
+  return results
+}
+
+function pairCalls(placed: readonly PlacedItem[], results: Results): ModelItem[] {
   const items: ModelItem[] = []
   // The calls of one reply stand together behind its text, and their results behind them.
   let calls: ToolCallItem[] = []
@@ -165,7 +222,7 @@ function pairCalls(placed: readonly PlacedItem[]): ModelItem[] {
   let answered = false
   const flush = () => {
     items.push(...calls)
-    for (const call of calls) items.push(results.get(call.call_id) ?? missingResult(call))
+    for (const call of calls) items.push(results.get(call) ?? missingResult(call))
     calls = []
     answered = false
   }

@@ -7,6 +7,7 @@ import { askModel, inquiryMessage } from './ask-model.ts'
 import { callAuthor, isAuthorFault } from './author-code.ts'
 import type { Directory, RunContext } from './context.ts'
 import type { Agent } from './definitions.ts'
+import { bringsResults } from './history.ts'
 import { instructionsContext } from './instructions.ts'
 import { byKeywords } from './keywords.ts'
 import { limitsOfRun, totalsOf } from './totals.ts'
@@ -26,7 +27,8 @@ export async function route(
 ): Promise<void> {
   const router = context.agent
   if (gone !== null) warn(context, 'agent_changed', `The agent ${gone} is not served any more.`)
-  if (router.specialists.length > 0) {
+  const isAnswer = current !== null && bringsResults(context.items)
+  if (router.specialists.length > 0 && !isAnswer) {
     await switchAgent(context, await choose(context, { router, current }))
   } else if (current) {
     await switchAgent(context, { to: current, why: 'conversation' })

@@ -1,7 +1,7 @@
 import type { CallApproval, CallRecord, Directory, RunContext } from '../agent/context.ts'
 import { Interruption } from '../agent/context.ts'
 import type { Agent } from '../agent/definitions.ts'
-import { maxHistoryRuns } from '../agent/history.ts'
+import { countTurns, maxHistoryRuns } from '../agent/history.ts'
 import { runLoop } from '../agent/loop.ts'
 import { modelsAtWork } from '../agent/route.ts'
 import { limitsOfRun } from '../agent/totals.ts'
@@ -124,16 +124,25 @@ async function lastActive(store: Store, run: RunRecord): Promise<string | null> 
 
 /** Reads the past as far as an agent sends it; again where another agent sends more. */
 function openHistory(store: Store, run: RunRecord): (agent: Agent) => ReturnType<RunContext['history']> {
-  let read: { runs: number; history: ReturnType<RunContext['history']> } | undefined
+  let read: { turns: number; history: ReturnType<RunContext['history']> } | undefined
   return ({ history }) => {
     if (run.parent_run_id === null) return Promise.resolve({ items: [], complete: true })
     // One more than is sent, so that leaving something out is noticed. A summary may stand further back.
     const { maxTurns = maxHistoryRuns, summarise } = history
-    const runs = Math.min((summarise ? maxHistoryRuns : maxTurns) + 1, maxHistoryRuns)
-    if (!read || read.runs < runs) {
-      read = { runs, history: store.items.history({ run_id: run.id, max_runs: runs }) }
-    }
+    const turns = Math.min((summarise ? maxHistoryRuns : maxTurns) + 1, maxHistoryRuns)
+    if (!read || read.turns < turns) read = { turns, history: readTurns(store, { run_id: run.id, turns }) }
     return read.history
+  }
+}
+
+/** A turn is several runs where its caller had calls to answer. */
+async function readTurns(
+  store: Store,
+  { run_id, turns }: { run_id: string; turns: number },
+): ReturnType<RunContext['history']> {
+  for (let runs = turns; ; runs = Math.min(runs * 2, maxHistoryRuns)) {
+    const history = await store.items.history({ run_id, max_runs: runs })
+    if (history.complete || runs === maxHistoryRuns || countTurns(history.items) >= turns) return history
   }
 }
 

@@ -1,5 +1,8 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
+import { agent } from '../../src/agent/agent.ts'
 import { anonymous } from '../../src/identity/principal.ts'
+import { createId } from '../../src/ids.ts'
+import type { Item } from '../../src/items.ts'
 import { scriptedModel } from '../../src/models/scripted.ts'
 import { eventsOfType, principal, startEngine, transcript, typesOf } from '../agent/engine-under-test.ts'
 import { call, decide, goesOn, read, send, sendTool, suspended, theirs } from './suspended-run.ts'
@@ -103,6 +106,49 @@ describe("the caller's tools", () => {
     expect(run).toMatchObject({ status: 'completed', stop_reason: 'client_tools', steps: 1 })
     expect(text).toBe('Over to you.')
     expect(typesOf(events).slice(-2)).toEqual(['tool.end', 'run.end'])
+  })
+
+  test("in the mode 'end' the conversation's next runs bring the results, as far back as a turn goes", async () => {
+    const asks = { toolCalls: [call('theirs')] }
+    const model = scriptedModel(['Hi.', asks, asks, asks, 'All in.'])
+    const engine = await startEngine({ model, agent: { history: { maxTurns: 1 } } })
+    const inSession = { conversation: { session: 's' }, options: { tools: [theirs] } }
+    await engine.finish({ ...inSession, input: 'hello' })
+    let asking = (await engine.finish({ ...inSession, input: 'look three times' })).run
+    for (const output of ['one', 'two', 'three']) {
+      const called = (await engine.items(asking)).findLast(({ item }) => item.type === 'tool_call')
+      const call_id = called?.item.type === 'tool_call' ? called.item.call_id : ''
+      const input: Item[] = [{ type: 'tool_result', id: createId('item'), call_id, output }]
+      asking = (await engine.finish({ ...inSession, input })).run
+    }
+    expect(asking.stop_reason).toBe('final')
+    expect(transcript(model.calls.at(-1))).toEqual([
+      'user: hello',
+      'assistant: Hi.',
+      'user: look three times',
+      'call theirs {}',
+      'result one',
+      'call theirs {}',
+      'result two',
+      'call theirs {}',
+      'result three',
+    ])
+  })
+
+  test("in the mode 'end' results go to whoever asked for them, without another choice", async () => {
+    const model = scriptedModel([{ toolCalls: [call('theirs')] }, 'Found it.'])
+    const finder = agent({ name: 'finder', model })
+    const other = agent({ name: 'other', model: scriptedModel([]) })
+    const by = vi.fn((input: string) => (input === 'find it' ? 'finder' : 'other'))
+    const router = agent({ name: 'router', model, specialists: [finder, other], routing: { by } })
+    const engine = await startEngine({ agents: [router] })
+    const inSession = { agent: 'router', conversation: { session: 's' }, options: { tools: [theirs] } }
+    const { run } = await engine.finish({ ...inSession, input: 'find it' })
+    const called = (await engine.items(run)).find(({ item }) => item.type === 'tool_call')?.item
+    const call_id = called?.type === 'tool_call' ? called.call_id : ''
+    const input: Item[] = [{ type: 'tool_result', id: createId('item'), call_id, output: 'here' }]
+    expect((await engine.finish({ ...inSession, input })).text).toBe('Found it.')
+    expect(by).toHaveBeenCalledTimes(1)
   })
 
   test("in the mode 'end' approvals come first", async () => {
