@@ -248,10 +248,5 @@ export type RunStartEvent = z.infer<typeof runStartSchema>
 export type RunSuspendEvent = z.infer<typeof runSuspendSchema>
 export type RunEndEvent = z.infer<typeof runEndSchema>
 
-/** After these the stream of a run closes; after `run.suspend` it may go on for a reader that comes back. */
-export function isStreamEnd(event: RunEvent): event is RunEndEvent | RunSuspendEvent {
-  return event.type === 'run.end' || event.type === 'run.suspend'
-}
-
 /** How far above the last committed event the next attempt starts. */
 export const attemptGap = 2 ** 20

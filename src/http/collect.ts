@@ -1,13 +1,16 @@
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
-import { isStreamEnd, type RunEndEvent, type RunEvent, type RunSuspendEvent } from '../events.ts'
+import type { RunEvent } from '../events.ts'
 import type { LogReader } from '../runs/runs.ts'
 import { onClientGone, type HttpContext } from './request.ts'
 import type { OpenStream, Streams } from './streams.ts'
 
 export type Collected =
-  /** `texts`: what was streamed, by item; items whose beginning the reader missed are left out. */
-  | { outcome: 'ended'; end: RunEndEvent | RunSuspendEvent; texts: ReadonlyMap<string, string> }
+  /**
+   * The stream is at its end: the run's own, or its suspension. `last`: the event there. `texts`: what was streamed, by item;
+   * items whose beginning the reader missed are left out.
+   */
+  | { outcome: 'ended'; last: RunEvent | undefined; texts: ReadonlyMap<string, string> }
   /** The time is over, or the node shuts down; the run goes on. */
   | { outcome: 'waiting' }
   /** The client left: nobody reads the answer. */
@@ -26,6 +29,7 @@ export function collect(options: CollectOptions): Promise<Collected> {
   const { context, reader, clock, waitMs, streams } = options
   return new Promise((resolve, reject) => {
     const texts = new Map<string, string>()
+    let last: RunEvent | undefined
     let over = false
 
     const finish = (collected: Collected, left: 'client' | 'server' = 'server') => {
@@ -44,14 +48,14 @@ export function collect(options: CollectOptions): Promise<Collected> {
     const read = () => {
       if (over) return
       for (let event = reader.take(); event; event = reader.take()) {
-        // A suspension that was resolved meanwhile is passed.
-        if (isStreamEnd(event) && reader.ended) return finish({ outcome: 'ended', end: event, texts })
         keepText(texts, event)
+        last = event
       }
-      if (!reader.error && !reader.ended) return
+      if (reader.ended) return finish({ outcome: 'ended', last, texts })
+      if (!reader.error) return
       over = true
       release('server')
-      reject(AppError.from(reader.error ?? new Error('the log ended without an end')))
+      reject(AppError.from(reader.error))
     }
 
     let stopTimer = () => {}

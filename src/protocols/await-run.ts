@@ -1,7 +1,8 @@
 import { collect, textOfItems } from '../http/collect.ts'
 import type { HttpContext } from '../http/request.ts'
-import type { RunEndEvent, RunSuspendEvent } from '../events.ts'
+import type { ApprovalRequest } from '../events.ts'
 import { isTerminal } from '../run-state.ts'
+import { toApprovalRequest } from '../runs/approvals.ts'
 import type { RunRecord } from '../store/store.ts'
 import type { ProtocolDeps } from './protocol.ts'
 
@@ -10,8 +11,9 @@ export type RunAnswer =
   | {
       outcome: 'settled'
       run: RunRecord
-      end: RunEndEvent | RunSuspendEvent
       text: string | null
+      /** What is still to be decided. */
+      approvals: ApprovalRequest[]
     }
   /** The wait was over first. */
   | { outcome: 'waiting'; run: RunRecord }
@@ -43,11 +45,13 @@ export async function awaitRun(options: AwaitOptions): Promise<RunAnswer> {
     run = await runs.get(context.get('principal'), run.id)
     if (collected.outcome === 'gone') return { outcome: 'gone', run }
     if (collected.outcome === 'waiting') return { outcome: 'waiting', run }
-    const { end, texts } = collected
-    if (end.type === 'run.end' || run.status === 'suspended') {
-      return { outcome: 'settled', run, end, text: await answerText(deps, run, texts) }
+    const { last, texts } = collected
+    if (isSettled(run)) {
+      const text = await answerText(deps, run, texts)
+      const approvals = run.status === 'suspended' ? await openApprovals(deps, run) : []
+      return { outcome: 'settled', run, text, approvals }
     }
-    after = end.seq
+    if (last && 'seq' in last) after = last.seq
   }
 }
 
@@ -59,6 +63,12 @@ export async function answerText(
 ): Promise<string | null> {
   if (run.output.length === 0) return null
   return textOfItems(texts, run.output) ?? runs.outputText(run)
+}
+
+/** What a suspended run waits for people to decide, as clients see it. */
+export async function openApprovals({ runs }: ProtocolDeps, run: RunRecord): Promise<ApprovalRequest[]> {
+  if (run.status !== 'suspended') return []
+  return (await runs.pendingApprovals(run)).map(toApprovalRequest)
 }
 
 /** Whether nothing more happens to a run unless somebody acts. */

@@ -39,7 +39,12 @@ class RunLogReader implements LogReader {
   #following = false
   #page: LoggedEvent[] = []
   #taken = 0
-  /** The page ends with the suspension in which the run still is. */
+  /**
+   * A suspension was read. Where the run is suspended, it lies behind where this reader began, too: it ends where the log does.
+   * A reader that began behind it waits for what follows.
+   */
+  #metSuspension = false
+  /** Behind the page there is nothing until the run's suspension is over. */
   #pageSuspends = false
   #loading = false
   /** Woken while a page was being read: the page may not have it. */
@@ -120,7 +125,10 @@ class RunLogReader implements LogReader {
       if (event.seq <= this.#after) continue
       this.#after = event.seq
       if (event.type === 'run.end') this.ended = true
-      if (event.type === 'run.suspend' && position + 1 === tail.end()) this.ended = true
+      if (event.type === 'run.suspend') {
+        this.#metSuspension = true
+        if (position + 1 === tail.end()) this.ended = true
+      }
       return event
     }
   }
@@ -167,16 +175,18 @@ class RunLogReader implements LogReader {
     if (found.events.length === 0) return this.#checkEnd()
     const placed = await store.items.ofRun(this.runId)
     const items = new Map(placed.map(({ item }) => [item.id, item]))
-    this.#page = toLoggedEvents({ stored: found.events, items, after: this.#after })
+    const page = toLoggedEvents({ stored: found.events, items, after: this.#after })
+    this.#metSuspension ||= page.some(({ type }) => type === 'run.suspend')
+    this.#pageSuspends = this.#metSuspension && (await this.#isSuspendedAt(page.at(-1)?.seq))
+    this.#page = page
     this.#taken = 0
     // The tail is looked at anew behind the page.
     this.#following = false
-    this.#pageSuspends = false
-    const last = this.#page.at(-1)
-    if (last?.type === 'run.suspend') {
-      const run = await store.runs.load(this.runId)
-      this.#pageSuspends = run?.status === 'suspended' && run.last_seq === last.seq
-    }
+  }
+
+  async #isSuspendedAt(seq: number | undefined): Promise<boolean> {
+    const run = await this.#options.store.runs.load(this.runId)
+    return run?.status === 'suspended' && run.last_seq === seq
   }
 
   async #checkEnd(): Promise<void> {

@@ -37,9 +37,9 @@ export interface CreatedRun {
 /**
  * A cursor over one run's log. Not a listener: what is not taken waits in the log.
  *
- * Events come in order, each once; `tool.progress` comes live only. After `run.end` was taken, or a `run.suspend` with
- * nothing behind it yet, `ended` is true and nothing follows. A replay passes a suspension that is over: look at `ended`,
- * not at the event's type.
+ * Events come in order, each once; `tool.progress` comes live only. After `run.end` was taken, or the `run.suspend` in which
+ * the run still is with all that was decided since, `ended` is true and nothing follows. A replay passes a suspension that is
+ * over: look at `ended`, not at the event's type. A reader that begins behind a `run.suspend` waits for its end and goes on.
  */
 export interface LogReader {
   readonly runId: string

@@ -23,11 +23,14 @@ function framesIn(wire: string): { id?: string; event?: string; data: Json }[] {
 const typesIn = (wire: string) => framesIn(wire).map(({ data }) => data.type)
 
 const sendTool = tool({ name: 'send', description: 'Sends.', approval: 'required', execute: () => 'sent' })
-const suspendingAgent = () =>
+const suspendingAgent = (calls = 1) =>
   agent({
     name: 'assistant',
     tools: [sendTool],
-    model: scriptedModel([{ text: 'Wait.', toolCalls: [{ name: 'send', arguments: {} }] }, 'Sent.']),
+    model: scriptedModel([
+      { text: 'Wait.', toolCalls: Array.from({ length: calls }, () => ({ name: 'send', arguments: {} })) },
+      'Sent.',
+    ]),
   })
 
 test('a chat is answered with the fields of all its dialects', async () => {
@@ -106,13 +109,20 @@ test('an answer that is not whole says why, also where it is streamed as text', 
   })
   const server = await serving(always(''), { agents: [desk] })
   const { json } = await call(server, '/chat', { message: 'x' })
-  expect(json).toMatchObject({ answer: null, completed: false, stop_reason: 'content_filter' })
+  expect(json).toMatchObject({
+    answer: null,
+    completed: false,
+    stop_reason: 'content_filter',
+    warnings: [{ code: 'content_filter', message: 'No talking about that.' }],
+  })
   const stream = await server.request('/stream', { body: { message: 'x' } })
   expect(await stream.text()).toBe(
     'event: stopped\ndata: {"stop_reason":"content_filter","message":"No talking about that."}\n\nevent: done\ndata: [DONE]\n\n',
   )
   const whole = await serving(always('Yes.'))
-  expect((await call(whole, '/chat', { message: 'x' })).json).not.toHaveProperty('stop_reason')
+  const answer = (await call(whole, '/chat', { message: 'x' })).json
+  expect(answer).not.toHaveProperty('stop_reason')
+  expect(answer).not.toHaveProperty('warnings')
 })
 
 const missingMessage = { type: 'missing', loc: ['body', 'message'], msg: 'Field required' }
@@ -431,6 +441,26 @@ test('an EventSource that comes back to a suspended run waits for what follows',
   const rest = framesIn(await back.text())
   expect(rest.map((frame) => frame.data.type)).toEqual(['tool_result', 'step_start', 'run_end'])
   expect(rest.at(-1)!.data.data).toEqual({ answer: 'Sent.' })
+})
+
+test('an EventSource that has seen a suspension waits on, while only some of it is decided', async () => {
+  const server = await serving(always(''), { agents: [suspendingAgent(2)] })
+  const path = '/stream?message=x'
+  const frames = framesIn(await (await server.request(path, { headers: eventStream })).text())
+  const { id, data } = frames.at(-1)!
+  const [first, second] = data.data.approvals
+  const approve = (approvalId: string) =>
+    server.approvals.decide(anonymous, approvalId, { decision: 'approve' })
+  await approve(first.id)
+  const back = await server.request(path, { headers: { ...eventStream, 'last-event-id': id! } })
+  await approve(second.id)
+  const rest = framesIn(await back.text())
+  expect(rest.map((frame) => frame.data.type)).toEqual([
+    'tool_result',
+    'tool_result',
+    'step_start',
+    'run_end',
+  ])
 })
 
 test('a session can be read and deleted, by the name its client knows', async () => {

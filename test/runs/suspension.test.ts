@@ -249,6 +249,29 @@ describe('a reader of a suspended run', () => {
     const after = await goesOn(engine, run)
     expect(await engine.events(after.run)).toEqual([...events, ...after.events])
   })
+
+  test('that begins anew ends behind the decisions there are, while others are awaited', async () => {
+    const { engine, run, events, approvals } = await suspended([call('theirs'), send('ada'), send('bob')])
+    await decide(engine, approvals[0]?.id, { decision: 'approve' })
+    const decided = await engine.events(run)
+    expect(typesOf(decided)).toEqual([...typesOf(events), 'approval.resolve'])
+    const callId = run.pending_calls[0]?.call_id ?? ''
+    await engine.runs.addToolResults(anonymous, run.id, [{ call_id: callId, output: 'from afar' }])
+    expect(typesOf(await engine.events(run))).toEqual([...typesOf(decided), 'tool.end'])
+    expect((await engine.load(run)).status).toBe('suspended')
+  })
+
+  test('that comes back after the suspension waits on, while only some of it is decided', async () => {
+    const { engine, run, approvals } = await suspended([send('ada'), send('bob')])
+    const early = engine.events(run, run.last_seq)
+    await decide(engine, approvals[0]?.id, { decision: 'approve' })
+    // It finds the first decision in the store.
+    const late = engine.events(await engine.load(run), run.last_seq)
+    await decide(engine, approvals[1]?.id, { decision: 'approve' })
+    expect(typesOf(await early).slice(0, 3)).toEqual(['approval.resolve', 'approval.resolve', 'run.start'])
+    expect((await early).at(-1)?.type).toBe('run.end')
+    expect(await late).toEqual(await early)
+  })
 })
 
 describe('approvals of others', () => {
@@ -268,6 +291,27 @@ describe('approvals of others', () => {
     const listed = await engine.approvals.list(anonymous, { limit: 10, status: 'pending', run_id: run.id })
     expect(listed.data.map((approval) => approval.id)).toEqual([id])
   })
+})
+
+test('a repeat of a sync request answers 200 with what is still to be decided', async () => {
+  const model = scriptedModel(() => ({ toolCalls: [send('ada'), send('bob')] }))
+  const server = await createTestServer({
+    agents: [agent({ name: 'assistant', model, tools: [sendTool([])] })],
+  })
+  onTestFinished(() => server.close())
+  for (const [path, body] of [
+    ['/v1/agents/assistant/runs', { input: 'hi' }],
+    ['/chat', { message: 'hi' }],
+  ] as const) {
+    const ask = async () => {
+      const response = await server.request(path, { body, headers: { 'idempotency-key': 'once' } })
+      return { status: response.status, body: (await response.json()) as { approvals: { id: string }[] } }
+    }
+    const first = await ask()
+    const [ada, bob] = first.body.approvals
+    await server.approvals.decide(anonymous, ada?.id ?? '', { decision: 'approve' })
+    expect(await ask()).toMatchObject({ status: 200, body: { status: 'suspended', approvals: [bob] } })
+  }
 })
 
 test('a sync request answers 200 with its suspension and approvals', async () => {

@@ -6,9 +6,8 @@ import { sendEmpty, sendJson } from '../../http/respond.ts'
 import { streamEvents } from '../../http/sse.ts'
 import { parseInput } from '../../http/validation.ts'
 import { isTerminal } from '../../run-state.ts'
-import { toApprovalRequest } from '../../runs/approvals.ts'
 import type { RunRecord } from '../../store/store.ts'
-import { answerText, awaitRun, isSettled, type RunAnswer } from '../await-run.ts'
+import { answerText, awaitRun, isSettled, openApprovals, type RunAnswer } from '../await-run.ts'
 import { modelNameOf, type Protocol, type ProtocolDeps } from '../protocol.ts'
 import { conversationRoutes } from './conversation-routes.ts'
 import { decodeCreateRun, decodePosition, decodeToolResults, knownAgent } from './decode.ts'
@@ -77,8 +76,7 @@ function streamRun(c: HttpContext, deps: ProtocolDeps, run: RunRecord): Promise<
 async function sendAnswer(c: HttpContext, deps: ProtocolDeps, answer: RunAnswer): Promise<Response> {
   if (answer.outcome === 'gone') c.get('request').end(499)
   if (answer.outcome !== 'settled') return sendAccepted(c, await viewRun(deps, answer.run))
-  const { run, end, text } = answer
-  const approvals = end.type === 'run.suspend' ? end.approvals : []
+  const { run, text, approvals } = answer
   return sendJson(c, {
     headers: { 'content-location': `/v1/runs/${run.id}` },
     body: encodeRun({ run, text, approvals }),
@@ -95,11 +93,8 @@ function sendAccepted(c: HttpContext, body: { id: string }): Response {
 
 /** A run as the store has it. */
 async function viewRun(deps: ProtocolDeps, run: RunRecord) {
-  const [text, approvals] = await Promise.all([
-    answerText(deps, run),
-    run.status === 'suspended' ? deps.runs.pendingApprovals(run) : [],
-  ])
-  return encodeRun({ run, text, approvals: approvals.map(toApprovalRequest) })
+  const [text, approvals] = await Promise.all([answerText(deps, run), openApprovals(deps, run)])
+  return encodeRun({ run, text, approvals })
 }
 
 function runRoutes(app: HttpApp, deps: ProtocolDeps): void {

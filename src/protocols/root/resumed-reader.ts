@@ -10,10 +10,12 @@ export function readResumed(options: { runs: Runs; run: RunRecord; seen: number 
   const { runs, run, seen } = options
   let reader = runs.read({ run, after: 0 })
   let onReady = () => {}
+  let suspendedAt = Infinity
 
   function take(): RunEvent | undefined {
     const event = reader.take()
-    if (event?.type === 'run.suspend' && event.seq <= seen && reader.ended) {
+    if (event?.type === 'run.suspend') suspendedAt = event.seq
+    if (suspendedAt <= seen && reader.ended && event && event.type !== 'run.end' && 'seq' in event) {
       const next = runs.read({ run, after: event.seq })
       reader.detach('server')
       reader = next

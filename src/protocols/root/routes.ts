@@ -63,8 +63,8 @@ async function chat(c: HttpContext, deps: ProtocolDeps): Promise<Response> {
   if (run.status === 'failed' || run.status === 'cancelled') {
     return sendJson(c, { ...encodeChatFailure(run, c.get('request').id), headers })
   }
-  const approvals = answer.end.type === 'run.suspend' ? answer.end.approvals : []
-  const body = encodeChat({ run, text: answer.text, session, approvals, now: deps.clock.now() })
+  const { text, approvals } = answer
+  const body = encodeChat({ run, text, session, approvals, now: deps.clock.now() })
   return sendJson(c, { body, headers })
 }
 
