@@ -1,6 +1,6 @@
 import type { EventDraft } from '../events.ts'
 import type { StopReason } from '../run-state.ts'
-import type { Batch, NewItem, RunContext } from './context.ts'
+import { Interruption, type Batch, type NewItem, type RunContext } from './context.ts'
 import type { Output } from './definitions.ts'
 import {
   checkAnswer,
@@ -36,7 +36,10 @@ export async function conclude(
   let value: { parsed?: unknown } = {}
   if (output) {
     const cut = reply.finishReason === 'length'
-    const verdict = await checkAnswer(context, { output, items, cut })
+    const verdict = await checkAnswer(context, { output, items, cut }).catch((error: unknown) => {
+      leaveReply(context, { thought, error })
+      throw error
+    })
     if (!verdict.ok) return correct(context, { thought, output, verdict })
     value = { parsed: verdict.value }
   }
@@ -53,16 +56,28 @@ async function correct(
   input: { thought: Reply; output: Output; verdict: Wrong },
 ): Promise<Progress> {
   const { thought, output, verdict } = input
+  if (countCorrections(context) >= maxCorrections) {
+    const error = outputInvalid(verdict)
+    leaveReply(context, { thought, error })
+    throw error
+  }
   const step = context.steps
   const batch = takeReply(context, thought)
   const { events = [], items = [] } = batch
-  if (countCorrections(context) >= maxCorrections) {
-    context.log.defer({ events, items })
-    throw outputInvalid(verdict)
-  }
   const note: NewItem = { step, void: false, item: correction(output, verdict) }
   await context.log.commit({ ...batch, events: [...events, outputWarning(verdict)], items: [...items, note] })
   return 'goes on'
+}
+
+/** Leaves a reply with the log where it cannot be concluded: what was shown of it stays, whatever ends the run. */
+function leaveReply(context: RunContext, { thought, error }: { thought: Reply; error: unknown }): void {
+  const step = context.steps
+  // A run that is given back asks for this step again.
+  const isAskedAgain = error instanceof Interruption && error.reason === 'drain'
+  const { events = [], items = [] } = isAskedAgain
+    ? { items: placed(thought, step) }
+    : takeReply(context, thought)
+  context.log.defer({ events, items })
 }
 
 /** The batch that commits a reply; the run's totals move on with it. */
@@ -71,10 +86,14 @@ export function takeReply(context: RunContext, thought: Reply): Batch {
   context.steps = step + 1
   return {
     events: [thought.stepEnd],
-    items: thought.items.map((item) => ({ step, void: false, item })),
+    items: placed(thought, step),
     ...totalsOf(context),
     steps: context.steps,
   }
+}
+
+function placed({ items }: Reply, step: number): NewItem[] {
+  return items.map((item) => ({ step, void: false, item }))
 }
 
 export function filtered(message: string): EventDraft {

@@ -6,7 +6,11 @@ import type { ZodOrJsonSchema } from '../../src/agent/definitions.ts'
 import { tool } from '../../src/agent/tool.ts'
 import type { Model } from '../../src/models/model.ts'
 import { scriptedModel, type ScriptedReply } from '../../src/models/scripted.ts'
+import { anonymous } from '../../src/identity/principal.ts'
 import type { RunOptions } from '../../src/run-state.ts'
+import type { RunRecord } from '../../src/store/store.ts'
+import { createFakeClock } from '../../src/testing/fake-clock.ts'
+import { deferred } from './deferred.ts'
 import { eventsOfType, startEngine, transcript } from './engine-under-test.ts'
 import { createLogCapture } from './log-capture.ts'
 
@@ -295,11 +299,62 @@ describe('a schema of the author’s', () => {
       z.object({ city: z.string() }).transform(() => undefined),
     ]
     for (const output of outputs) {
-      const { run, events, log } = await answer({ replies: [wrong], output })
-      expect(run).toMatchObject({ status: 'failed', steps: 0, error: { code: 'internal' } })
+      const { run, events, log, text, engine } = await answer({ replies: [wrong], output })
+      expect(run).toMatchObject({ status: 'failed', steps: 1, error: { code: 'internal' } })
       expect(JSON.stringify(events)).not.toContain('hunter2')
+      // What was said stays.
+      expect(text).toBe(wrong)
+      expect(eventsOfType(events, 'step.end')).toHaveLength(1)
+      expect(await engine.events(run)).toEqual(events)
       expect(log.lines().filter(({ level }) => level === 'error')).toHaveLength(1)
     }
+  })
+
+  test.each<[string, Partial<RunRecord>]>([
+    ['is cancelled', { status: 'cancelled', steps: 1 }],
+    ['times out', { status: 'failed', stop_reason: 'timeout', steps: 1 }],
+    ['is given back', { status: 'queued', steps: 0, output: [] }],
+  ])('that still checks when the run %s: the answer that was shown is kept', async (how, expected) => {
+    const clock = createFakeClock()
+    const checking = deferred()
+    const output = z.object({ city: z.string() }).refine(() => {
+      checking.resolve()
+      return new Promise<boolean>(() => {})
+    })
+    const engine = await startEngine({
+      model: scriptedModel([right]),
+      agent: { output },
+      clock,
+      runTimeoutMs: 5_000,
+    })
+    const run = await engine.start()
+    const seen = engine.events(run)
+    await checking.promise
+    if (how === 'is cancelled') await engine.runs.cancel(anonymous, run.id, 'enough')
+    else if (how === 'times out') await clock.advance(5_000)
+    else {
+      const drained = engine.drain(0)
+      await clock.advance(0)
+      await drained
+    }
+    if (how !== 'is given back') await seen
+    const after = await engine.load(run)
+    expect(after).toMatchObject(expected)
+    const isGivenBack = how === 'is given back'
+    const said = (await engine.items(run)).filter(({ step }) => step !== null)
+    expect(said).toMatchObject([{ step: 0, void: isGivenBack, item: { content: [{ text: right }] } }])
+    if (isGivenBack) {
+      // The next holder asks for the same step again.
+      const log = await engine.store.log.read({ run_id: run.id, after: 0, max_batches: 10 })
+      expect(log.events.slice(-2)).toMatchObject([{ type: 'text.end' }, { type: 'step.retry', step: 0 }])
+      return
+    }
+    expect(await engine.text(after)).toBe(right)
+    expect((await seen).slice(-2)).toMatchObject([
+      { type: 'step.end', step: 0 },
+      { type: 'run.end', steps: 1, output: after.output },
+    ])
+    expect(await engine.events(after)).toEqual(await seen)
   })
 
   test('that has no counterpart in JSON is refused when the agent is made', () => {
