@@ -36,7 +36,7 @@ async function takeSteps(context: RunContext): Promise<void> {
   for (;;) {
     const exhausted = exhaustedBudget(context)
     if (exhausted !== undefined) return endAtBudget(context, exhausted)
-    if (context.steps - countCorrections(context) >= stepLimit(context)) return endAtSteps(context)
+    if (stepsCounted(context, context.steps) >= stepLimit(context)) return endAtSteps(context)
     await prepareStep(context)
     const thought = await think(context, { offerTools: true })
     if ((await observe(context, thought)) === 'over') return
@@ -211,12 +211,16 @@ function claimsOf(plans: readonly CallPlan[]): NonNullable<Batch['claims']> {
     }))
 }
 
-/**
- * An agent's own limit counts from where it took over the run, a request's from the run's start. Corrections of an answer are
- * left out: they have a limit of their own.
- */
-function stepLimit({ agent, options, stepsBefore }: RunContext): number {
-  const { max_steps = Infinity } = options
-  const own = max_steps === Infinity ? agent.maxSteps : max_steps
-  return Math.min(stepsBefore + Math.min(own, agent.overrides.maxStepsUpTo), max_steps)
+/** How many steps the run may have taken: an agent's own limit counts from where it took over, a request's from the start. */
+function stepLimit(context: RunContext): number {
+  const { agent, stepsBefore } = context
+  const { max_steps: asked } = context.options
+  const before = stepsCounted(context, stepsBefore)
+  if (asked === undefined) return before + agent.maxSteps
+  return Math.min(before + Math.min(asked, agent.overrides.maxStepsUpTo), asked)
+}
+
+/** Steps up to `end` without those whose answer was corrected: corrections have a limit of their own. */
+function stepsCounted(context: RunContext, end: number): number {
+  return end - countCorrections(context, end)
 }

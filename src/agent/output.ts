@@ -130,10 +130,12 @@ export function correction(output: Output, verdict: Wrong): NoteItem {
   return { type: 'note', id: createId('item'), kind: 'correction', text }
 }
 
-/** Corrections that were made in this run. */
-export function countCorrections({ items }: RunContext): number {
+/** Answers of steps before `end` that the model was told to correct. */
+export function countCorrections({ items }: RunContext, end = Infinity): number {
   let count = 0
-  for (const { item } of items) if (item.type === 'note' && item.kind === 'correction') count++
+  for (const { item, step } of items) {
+    if (item.type === 'note' && item.kind === 'correction' && (step ?? 0) < end) count++
+  }
   return count
 }
 

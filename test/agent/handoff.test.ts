@@ -328,6 +328,26 @@ describe('the agent that takes over works as itself', () => {
     expect(run).toMatchObject({ stop_reason: 'max_steps', forced: true, steps: 2 })
   })
 
+  test('answers that the first was told to correct are none of its steps', async () => {
+    const busy: ScriptedReply = { toolCalls: [call('look')] }
+    const b = speaking('b', [busy, 'forced'], { tools: [look], maxSteps: 1, forceAnswer: false })
+    const a = speaking('a', ['wrong', 'wrong', handsTo('b')], { handoffs: [b], output: z.object({}) })
+    const engine = await startEngine({ agents: [a] })
+    const { run, events } = await engine.finish({ agent: 'a' })
+    expect(run).toMatchObject({ stop_reason: 'max_steps', active_agent: 'b', steps: 4 })
+    expect(eventsOfType(events, 'warning').at(-1)?.message).toContain('The limit of 2 steps')
+  })
+
+  test('its own corrections are left out of its steps, everybody’s of a request’s max_steps', async () => {
+    const b = () => speaking('b', ['wrong', '{}'], { maxSteps: 1, output: z.object({}), forceAnswer: false })
+    const a = () => speaking('a', ['wrong', handsTo('b')], { handoffs: [b()], output: z.object({}) })
+    for (const options of [{}, { max_steps: 2 }]) {
+      const engine = await startEngine({ agents: [a()] })
+      const { run } = await engine.finish({ agent: 'a', options })
+      expect(run).toMatchObject({ stop_reason: 'final', steps: 4, output_parsed: {} })
+    }
+  })
+
   test('its plan is made when it takes over', async () => {
     const b = speaking('b', ['1. Answer.', 'b'], { planning: { every: 3 } })
     const a = speaking('a', [handsTo('b')], { handoffs: [b] })

@@ -113,6 +113,13 @@ describe('limits', () => {
     expect((await engine.finish({ options: { max_steps: 3 } })).run.steps).toBe(3)
     expect((await engine.finish()).run.steps).toBe(1)
   })
+
+  test('an agent whose max_steps no request may set has its own', async () => {
+    const agent = { maxSteps: 2, forceAnswer: false, overrides: { maxStepsUpTo: 0 } }
+    const engine = await startEngine({ model: always(), agent })
+    await expect(engine.start({ options: { max_steps: 1 } })).rejects.toEqual(refused('body.max_steps'))
+    expect((await engine.finish()).run).toMatchObject({ stop_reason: 'final', steps: 1 })
+  })
 })
 
 test("a caller's tool may not bear the name of the agent's own, nor of another of theirs", async () => {
