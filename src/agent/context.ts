@@ -49,8 +49,8 @@ export interface StepLog {
   defer(batch: Pick<Batch, 'events' | 'items' | 'settled'>): void
   /**
    * Resolves once the batch is durable and visible. Batches of the same moment share a transaction. Rejects with an
-   * `Interruption` when the run is no longer ours (`fenced`) or was cancelled; what was visible stays with the log, which
-   * takes it into the commit that ends the run.
+   * `Interruption` when the run is no longer ours (`fenced`) or was cancelled, and with what the store fails with. The batch then
+   * stays with the log, which takes it into the next commit, but for its claims and its end.
    */
   commit(batch: Batch): Promise<void>
 }

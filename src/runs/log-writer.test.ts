@@ -240,15 +240,35 @@ describe('a refused commit', () => {
     expect(commits).toEqual([])
   })
 
-  test('by a store that fails: rejects all that went together, and the next may try', async () => {
-    const { log, commits, answer } = openWriter()
-    const failing = [log.commit(note('a'))]
+  test('by a store that fails: rejects all that went together, and the next holds what they held', async () => {
+    const { log, commits, answer, items } = openWriter()
+    log.emit({ type: 'step.start', step: 0, model: 'm' })
+    const claim = {
+      step: 0,
+      index: 0,
+      call_id: 'c',
+      input_hash: 'h',
+      effect: 'read',
+      approval_id: null,
+    } as const
+    const first = log.commit(note('a'))
+    const rest = [
+      log.commit({ ...note('b'), items: [message('said')], claims: [claim] }),
+      log.commit({ ...note('c'), steps: 1 }),
+    ]
+    answer()
+    await first
+    await Promise.resolve()
     answer(new Error('disk'))
-    for (const done of failing) await expect(done).rejects.toThrow('disk')
-    const next = log.commit(note('b'))
+    for (const done of rest) await expect(done).rejects.toThrow('disk')
+    expect(items).toEqual([])
+    expect(log.deferredItems).toMatchObject([{ item: { id: 'said' } }])
+    const next = log.commit(note('d'))
     answer()
     await next
-    expect(codes(commits[1])).toEqual(['b'])
+    expect(codes(commits[2])).toEqual(['b', 'c', 'd'])
+    expect(commits[2]).toMatchObject({ items: [{ position: 0, item: { id: 'said' } }], steps: 1 })
+    expect(commits[2]).not.toHaveProperty('claims')
   })
 })
 

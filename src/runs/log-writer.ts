@@ -5,7 +5,7 @@ import type { EventDraft, LoggedEvent, ToolProgressEvent } from '../events.ts'
 import type { PlacedItem } from '../items.ts'
 import type { TailWriter } from '../live/tail.ts'
 import type { RunWarning } from '../run-state.ts'
-import type { Commit, Fence, Store } from '../store/store.ts'
+import type { Commit, CommitOutcome, Fence, Store } from '../store/store.ts'
 import type { StoredEvent } from '../store/stored-event.ts'
 import { toStoredEvents } from './stored-events.ts'
 
@@ -132,7 +132,13 @@ export class LogWriter implements StepLog {
     const commit: Commit = { ...merged, fence, events: stored, items, now: clock.now() }
     const warnings = warningsOf(stored)
     if (warnings) commit.warnings = warnings
-    const outcome = await store.runs.commit(commit)
+    let outcome: CommitOutcome
+    try {
+      outcome = await store.runs.commit(commit)
+    } catch (error) {
+      this.#putBack(merged)
+      throw error
+    }
     if (outcome !== 'ok') {
       this.#putBack(merged)
       throw this.#interrupt(outcome)

@@ -15,7 +15,7 @@ import { createEngine } from '../../src/runs/engine.ts'
 import { eventsOf } from '../../src/runs/runs.ts'
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import type { Store } from '../../src/store/store.ts'
-import { directoryOf } from '../agent/engine-under-test.ts'
+import { directoryOf, startEngine as startWholeEngine, typesOf } from '../agent/engine-under-test.ts'
 
 /** An engine whose store refuses the first `failures` commits. */
 async function startEngine(failures: number) {
@@ -76,4 +76,21 @@ test.each([1, 2, 5])('a run ends as failed when the store refuses its first %i c
   const ended = await engine.runs.get(anonymous, run.id)
   expect(ended).toMatchObject({ status: 'failed', error: { code: 'store_unavailable' } })
   expect(engine.gauges().activeRuns).toBe(0)
+})
+
+test('an answer that was shown is kept where the store fails at it once, and its end is written', async () => {
+  let failed = false
+  const engine = await startWholeEngine({
+    model: scriptedModel(['Hello there.']),
+    onCommit(commit, next) {
+      if (failed || commit.end === undefined) return next()
+      failed = true
+      return Promise.reject(new AppError('internal', { cause: new Error('no outcome') }))
+    },
+  })
+  const { run, events, text } = await engine.finish()
+  expect(run).toMatchObject({ status: 'failed', error: { code: 'internal' }, steps: 1 })
+  expect(text).toBe('Hello there.')
+  expect(typesOf(events).slice(-3)).toEqual(['text.end', 'step.end', 'run.end'])
+  expect(await engine.events(run)).toEqual(events)
 })
