@@ -3,7 +3,7 @@ import { toIsoDate } from '../clock.ts'
 import type { ApprovalRequest, EventDraft, PendingCall } from '../events.ts'
 import type { StopReason } from '../run-state.ts'
 import type { Batch, Completion, RunContext, Suspension } from './context.ts'
-import { costField, totalsOf } from './totals.ts'
+import { allTotalsOf, costField, totalsOf } from './totals.ts'
 
 /** An approval or a question as a commit takes it. */
 export type NewApproval = Suspension['approvals'][number]
@@ -47,7 +47,7 @@ export function suspended(
   const { approvals, pending } = input
   const shown = approvals.map(({ created_at: _at, expires_at_ms: _ms, ...approval }) => approval)
   return {
-    ...totalsOf(context),
+    ...allTotalsOf(context),
     events: [{ type: 'run.suspend', approvals: shown, tool_calls: pending }],
     end: { status: 'suspended', approvals, pending_calls: pending },
   }

@@ -88,11 +88,20 @@ export function countToolCall(context: RunContext): void {
 
 /** The run's totals as a commit takes them. What is spent is written only where somebody counts. */
 export function totalsOf(context: RunContext): Pick<Batch, 'usage' | 'spent'> {
-  const { budgets, clock } = context
-  let { totals } = context
-  while (totals.parent) totals = totals.parent
-  if (totals.spent.cost === null && budgets.length === 0) return { usage: totals.usage }
-  return { usage: totals.usage, spent: spentNow(totals, clock) }
+  const { usage, spent } = totalsOfRun(context)
+  return spent.cost === null && context.budgets.length === 0 ? { usage } : allTotalsOf(context)
+}
+
+/** With what is spent: of a run that another attempt goes on with, and perhaps another agent, who counts. */
+export function allTotalsOf(context: RunContext): Pick<Batch, 'usage' | 'spent'> {
+  const totals = totalsOfRun(context)
+  return { usage: totals.usage, spent: spentNow(totals, context.clock) }
+}
+
+function totalsOfRun({ totals }: RunContext): Totals {
+  let outermost = totals
+  while (outermost.parent) outermost = outermost.parent
+  return outermost
 }
 
 export function spentNow(totals: Totals, clock: Clock): Spent {

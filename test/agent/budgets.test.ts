@@ -277,6 +277,32 @@ describe('a request’s own budget', () => {
   })
 })
 
+test('what was spent before a suspension counts for whoever takes over behind it', async () => {
+  const send = tool({ name: 'send', description: 'Sends.', approval: 'required', execute: () => 'sent' })
+  const name = (one: string) => ({ name: one, arguments: {} })
+  const second = agent({
+    name: 'second',
+    model: scriptedModel([callLook(), say('Within it.')]),
+    tools: [look],
+    budget: { toolCalls: 5 },
+  })
+  const engine = await startEngine({
+    model: scriptedModel([
+      { toolCalls: [name('look'), name('look'), name('look'), name('send')] },
+      { toolCalls: [name('transfer_to_second')] },
+    ]),
+    agent: { tools: [look, send], handoffs: [second] },
+  })
+  const { run } = await engine.finish()
+  expect(run).toMatchObject({ status: 'suspended', spent: { tool_calls: 3 } })
+  const [approval] = await engine.runs.pendingApprovals(run)
+  await engine.approvals.decide(anonymous, approval!.id, { decision: 'approve' })
+  await engine.events(run, run.last_seq)
+  const ended = await engine.load(run)
+  expect(ended).toMatchObject({ active_agent: 'second', stop_reason: 'budget', forced: true })
+  expect(ended.spent?.tool_calls).toBe(5)
+})
+
 describe('an agent that serves as a tool', () => {
   const helper = (replies: readonly ScriptedReply[], budget?: AgentOptions['budget']) =>
     agent({

@@ -2,13 +2,16 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { agent } from '../../src/agent/agent.ts'
 import { tool } from '../../src/agent/tool.ts'
-import { scriptedModel } from '../../src/models/scripted.ts'
+import { scriptedModel, type ScriptedReply } from '../../src/models/scripted.ts'
 import { eventsOfType, startEngine, transcript } from '../agent/engine-under-test.ts'
 import { decide, goesOn, read, send, sendTool } from './suspended-run.ts'
 
 describe('an agent that changed while a run waited', () => {
   const base = { name: 'assistant', approvalTimeoutMs: null }
-  async function restartWith(tools: Parameters<typeof agent>[0]['tools'] | 'gone') {
+  async function restartWith(
+    tools: Parameters<typeof agent>[0]['tools'] | 'gone',
+    replies: ScriptedReply[] = ['Went on.'],
+  ) {
     const first = await startEngine({
       agents: [
         agent({ ...base, tools: [sendTool([])], model: scriptedModel([{ toolCalls: [send('ada')] }]) }),
@@ -16,7 +19,7 @@ describe('an agent that changed while a run waited', () => {
     })
     const { run } = await first.finish()
     await first.stop()
-    const model = scriptedModel(['Went on.'])
+    const model = scriptedModel(replies)
     const second = await startEngine({
       dataDir: first.dataDir,
       agents: [
@@ -66,6 +69,14 @@ describe('an agent that changed while a run waited', () => {
     expect(eventsOfType(events, 'warning')).toMatchObject([{ code: 'agent_changed' }])
     expect(eventsOfType(events, 'tool.end')[0]?.error?.code).toBe('tool_unknown')
     expect(transcript(model.calls[0]).at(-1)).toContain('There is no tool named "send"')
+  })
+
+  test('a call that is made up only later has nothing to do with the change', async () => {
+    const nonsense = { toolCalls: [{ name: 'nonsense', arguments: {} }] }
+    const { run, events } = await restartWith([sendTool([]), read], [nonsense, 'Went on.'])
+    expect(run.status).toBe('completed')
+    expect(eventsOfType(events, 'tool.end').at(-1)?.error?.code).toBe('tool_unknown')
+    expect(eventsOfType(events, 'warning')).toEqual([])
   })
 
   test('arguments that no longer fit are a result the model reads, with a warning', async () => {
