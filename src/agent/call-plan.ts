@@ -107,16 +107,14 @@ function planForeign(context: RunContext, placed: PlacedCall, tools: ReadonlyMap
 
 const mayHaveTakenEffect = ' It had been started before and may have taken effect.'
 
-/** The call does not fit the agent: it never did, or the agent is another one than when the call was made. */
+/** The call does not fit the agent: it never did, or the agent is another one than when it was started. */
 function refuseMisfit(
   context: RunContext,
   placed: PlacedCall,
   { code, message }: { code: ErrorCode; message: string },
 ): CallPlan {
   const { call } = placed
-  // Its reply is committed already: an earlier attempt made it.
-  const isOld = placed.step < context.steps
-  if (context.agentChanged && isOld) warnChanged(context, call.name)
+  if (context.agentChanged) warnChanged(context, call.name)
   if (context.calls.get(call.call_id)?.effect !== 'write') return { ...placed, kind: 'refuse', code, message }
   return { ...placed, kind: 'refuse', code: 'outcome_unknown', message: message + mayHaveTakenEffect }
 }
@@ -129,19 +127,17 @@ function reasonOf(call: ToolCallItem): string {
   return typeof told === 'string' ? told.slice(0, 500).replace(/[\uD800-\uDBFF]$/, '') : ''
 }
 
+/** A call that nobody let run, or not again. */
 function refuseDecided(placed: PlacedCall, approval: CallApproval): CallPlan {
-  const reason = approval.decision?.reason
-  if (approval.status === 'rejected') {
-    const message = `A person rejected this call.${reason ? ` Reason: ${reason}` : ''}`
-    const code = approval.reason === 'outcome_unknown' ? 'outcome_unknown' : 'tool_rejected'
-    return {
-      ...placed,
-      kind: 'refuse',
-      code,
-      message: code === 'outcome_unknown' ? message + mayHaveTakenEffect : message,
-    }
+  const isRejected = approval.status === 'rejected'
+  const reason = isRejected ? approval.decision?.reason : undefined
+  const message = isRejected
+    ? `A person rejected this call.${reason ? ` Reason: ${reason}` : ''}`
+    : 'Nobody approved this call in time.'
+  if (approval.reason === 'outcome_unknown') {
+    return { ...placed, kind: 'refuse', code: 'outcome_unknown', message: message + mayHaveTakenEffect }
   }
-  return { ...placed, kind: 'refuse', code: 'tool_expired', message: 'Nobody approved this call in time.' }
+  return { ...placed, kind: 'refuse', code: isRejected ? 'tool_rejected' : 'tool_expired', message }
 }
 
 function warnChanged(context: RunContext, toolName: string): void {

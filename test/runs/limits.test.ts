@@ -7,7 +7,14 @@ import { createFakeClock } from '../../src/testing/fake-clock.ts'
 import { createTestServer } from '../../src/testing/test-server.ts'
 import { anonymous } from '../../src/identity/principal.ts'
 import { deferred } from '../agent/deferred.ts'
-import { advanceUntil, eventsOfType, startEngine, typesOf, userMessage } from '../agent/engine-under-test.ts'
+import {
+  advanceUntil,
+  eventsOfType,
+  startEngine,
+  transcript,
+  typesOf,
+  userMessage,
+} from '../agent/engine-under-test.ts'
 
 /** A model that knows how many of its calls go on at the same time. */
 function countingModel(turns: (index: number) => number) {
@@ -214,40 +221,41 @@ describe('a node that drains', () => {
     expect((await second.load(run)).status).toBe('completed')
   })
 
-  test('a write that a person will not have again is outcome_unknown to the model', async () => {
-    const clock = createFakeClock()
-    const started = deferred()
-    const hang = tool({
-      name: 'send',
-      description: 'Hangs.',
-      execute: () => {
-        started.resolve()
-        return new Promise(() => {})
-      },
-    })
-    const toolCalls = [{ name: 'send', arguments: {} }]
-    const first = await startEngine({
-      model: scriptedModel([{ toolCalls }]),
-      clock,
-      agent: { tools: [hang] },
-    })
-    const run = await first.start()
-    await started.promise
-    await first.stop()
-    const second = await startEngine({
-      model: scriptedModel(['Done.']),
-      dataDir: first.dataDir,
-      agent: { tools: [hang] },
-    })
-    const waiting = await second.settled(run)
-    const [approval] = await second.runs.pendingApprovals(waiting)
-    await second.approvals.decide(anonymous, approval?.id ?? '', { decision: 'reject' })
-    const [end] = eventsOfType(await second.events(run, waiting.last_seq), 'tool.end')
-    expect(end).toMatchObject({
-      error: { code: 'outcome_unknown' },
-      output: expect.stringContaining('It had been started before and may have taken effect.'),
-    })
-  })
+  test.each(['reject', 'expire'] as const)(
+    'a write that nobody will have again (%s) is outcome_unknown to the model',
+    async (decision) => {
+      const clock = createFakeClock()
+      const started = deferred()
+      const hang = tool({
+        name: 'send',
+        description: 'Hangs.',
+        execute: () => {
+          started.resolve()
+          return new Promise(() => {})
+        },
+      })
+      const common = { clock, agent: { tools: [hang], approvalTimeoutMs: 30_000 } }
+      const toolCalls = [{ name: 'send', arguments: {} }]
+      const first = await startEngine({ model: scriptedModel([{ toolCalls }]), ...common })
+      const run = await first.start()
+      await started.promise
+      await first.stop()
+      const model = scriptedModel(['Done.'])
+      const second = await startEngine({ model, dataDir: first.dataDir, ...common })
+      const waiting = await second.settled(run)
+      const [approval] = await second.runs.pendingApprovals(waiting)
+      if (decision === 'reject') await second.approvals.decide(anonymous, approval?.id ?? '', { decision })
+      const events = await advanceUntil(clock, second.events(run, waiting.last_seq), 1_000)
+      expect(eventsOfType(events, 'approval.resolve')).toMatchObject([{ decision }])
+      const said =
+        decision === 'reject' ? 'A person rejected this call.' : 'Nobody approved this call in time.'
+      const message = `${said} It had been started before and may have taken effect.`
+      expect(eventsOfType(events, 'tool.end')).toMatchObject([
+        { error: { code: 'outcome_unknown', message } },
+      ])
+      expect(transcript(model.calls[0]).at(-1)).toBe(`result Error: ${message}`)
+    },
+  )
 })
 
 describe('a node that loses its lease', () => {
