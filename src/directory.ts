@@ -164,18 +164,24 @@ async function foundTools(
   input: { agent: Agent; sources: ReadonlyMap<ToolSource, OpenToolSource>; signal: AbortSignal },
 ): ReturnType<Directory['foundTools']> {
   const { agent, sources, signal } = input
-  const tools: AnyTool[] = []
   const missing: string[] = []
-  await Promise.all(
+  const found = await Promise.all(
     agent.toolSources.map(async (source) => {
       try {
-        tools.push(...((await sources.get(source)?.tools(signal)) ?? []))
+        return (await sources.get(source)?.tools(signal)) ?? []
       } catch (error) {
         signal.throwIfAborted()
         logger.warn({ err: traceOf(error), source: source.name }, 'tools cannot be reached')
         missing.push(source.name)
+        return []
       }
     }),
   )
-  return { tools: tools.toSorted((a, b) => (a.name < b.name ? -1 : 1)), missing }
+  return { tools: found.flat().toSorted(byName), missing }
+}
+
+/** Two of one name stay in their order. */
+function byName(a: AnyTool, b: AnyTool): number {
+  if (a.name === b.name) return 0
+  return a.name < b.name ? -1 : 1
 }

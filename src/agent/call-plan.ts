@@ -36,10 +36,11 @@ export type CallPlan = PlacedCall &
  * meanwhile, its reply is still to be committed.
  */
 export async function planCalls(context: RunContext, calls: readonly PlacedCall[]): Promise<CallPlan[]> {
+  const tools = toolsOf(context)
   return Promise.all(
     calls.map(async (placed) => {
       try {
-        return await planCall(context, placed)
+        return await planCall(context, placed, await tools)
       } catch (error) {
         // The author's own code: a schema or an approval policy that throws, or had not answered when the run was interrupted.
         if (!context.signal.aborted) {
@@ -53,9 +54,10 @@ export async function planCalls(context: RunContext, calls: readonly PlacedCall[
   )
 }
 
-async function planCall(context: RunContext, placed: PlacedCall): Promise<CallPlan> {
+type Tools = ReadonlyMap<string, AnyTool>
+
+async function planCall(context: RunContext, placed: PlacedCall, tools: Tools): Promise<CallPlan> {
   const { call } = placed
-  const tools = await toolsOf(context)
   const tool = tools.get(call.name)
   if (!tool) return planForeign(context, placed, tools)
   const approvals = context.approvals.get(call.call_id) ?? []
@@ -93,7 +95,7 @@ async function planCall(context: RunContext, placed: PlacedCall): Promise<CallPl
 }
 
 /** A call of something that is no tool of the agent's. */
-function planForeign(context: RunContext, placed: PlacedCall, tools: ReadonlyMap<string, AnyTool>): CallPlan {
+function planForeign(context: RunContext, placed: PlacedCall, tools: Tools): CallPlan {
   const { call } = placed
   const to = transferTarget(context, call.name)
   if (to) return { ...placed, kind: 'transfer', to, why: reasonOf(call) }

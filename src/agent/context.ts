@@ -75,7 +75,10 @@ export interface Directory {
   modelsOf(agent: Agent, override: string | undefined): readonly Model[]
   /** Throws `model_not_configured`. */
   modelFor(choice: ModelChoice): Model
-  /** The tools of the agent's sources, as they are now. `missing`: names of the sources that have none to give. */
+  /**
+   * The tools of the agent's sources, as they are now, by name; those of one name in the order of the sources. `missing`: names
+   * of the sources that have none to give.
+   */
   foundTools(agent: Agent, signal: AbortSignal): Promise<{ tools: readonly AnyTool[]; missing: string[] }>
   /** In the unit of the price table; undefined where the model has no price. */
   costOf(modelId: string, usage: Usage): number | undefined
@@ -126,6 +129,8 @@ export interface RunContext {
   readonly totals: Totals
   /** The limits that hold for it, each with what counts against it. */
   budgets: readonly { budget: Budget; totals: Totals }[]
+  /** The tools of an agent that has sources of them, as they were found for a step. */
+  toolsFound: { agent: Agent; step: number; tools: ReadonlyMap<string, AnyTool> } | null
   /** Transfers that the run may still make. */
   handoffsLeft: number
   /** Replies so far, those of agents that serve as tools left out. */

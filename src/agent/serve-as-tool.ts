@@ -61,6 +61,7 @@ function openServed(context: RunContext, { plan, agent }: { plan: Plan; agent: A
     items,
     totals,
     budgets: [...context.budgets, ...limitsOf([agent], totals)],
+    toolsFound: null,
     steps: stepsOf(items),
     stepsBefore: 0,
     unrouted: null,

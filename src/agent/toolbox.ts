@@ -4,11 +4,16 @@ import type { RunContext } from './context.ts'
 import type { Agent, AnyTool } from './definitions.ts'
 import { warn } from './warn.ts'
 
-/** The agent's own tools and those of its sources, by name. Its own, and its transfers, stand where two have one name. */
+/**
+ * The agent's own tools and those of its sources, by name. Where two have one name its own stand first, and its transfers; then
+ * its sources, in their order. Sources are asked once a step: a call of it is of the tool that was offered.
+ */
 export async function toolsOf(context: RunContext): Promise<ReadonlyMap<string, AnyTool>> {
-  const { agent, directory, signal } = context
+  const { agent, directory, signal, steps: step } = context
   const own = ownTools(agent)
   if (agent.toolSources.length === 0) return own
+  const { toolsFound: before } = context
+  if (before?.step === step && before.agent === agent) return before.tools
   const found = await directory.foundTools(agent, signal)
   const tools = new Map(own)
   const taken = new Set(handoffNames(agent).map(transferToolName))
@@ -16,6 +21,7 @@ export async function toolsOf(context: RunContext): Promise<ReadonlyMap<string, 
     if (!tools.has(tool.name) && !taken.has(tool.name)) tools.set(tool.name, tool)
   }
   for (const name of found.missing) warnMissing(context, name)
+  context.toolsFound = { agent, step, tools }
   return tools
 }
 

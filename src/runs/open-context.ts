@@ -73,6 +73,7 @@ export async function openContext(options: ContextOptions, input: Opening): Prom
     approvals: past.approvals,
     totals: ending.totals,
     budgets: limitsOfRun({ options: run.options, called, agent, totals: ending.totals }),
+    toolsFound: null,
     handoffsLeft: called.maxHandoffs - transfers.length,
     steps: run.steps,
     stepsBefore: (transfers.at(-1)?.step ?? -1) + 1,
