@@ -107,6 +107,11 @@ export interface PlacedItem {
   item: Item
 }
 
+/** Whether it is the result of a transfer that the run has made. */
+export function isTransfer({ item, step }: PlacedItem): boolean {
+  return step !== null && item.type === 'tool_result' && item.transferred_to !== undefined
+}
+
 /** The text of a message, its other parts left out. */
 export function textOf(message: MessageItem): string {
   let text = ''

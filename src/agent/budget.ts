@@ -20,14 +20,21 @@ export function exhaustedBudget(context: RunContext): Exhausted | undefined {
   return (over.find(({ what }) => what !== 'tool calls') ?? over[0])?.what
 }
 
-/** What the model is told, once in a run, when a limit is near. */
+/** What the model is told when a limit is near: once in a run, and once more where another agent takes over. */
 export function remindOfBudget(context: RunContext): NoteItem | undefined {
   if (context.budgets.length === 0) return undefined
   const [use] = usesNow(context).toSorted((a, b) => b.share - a.share)
   if (!use || use.share < reminderShare) return undefined
-  if (context.items.some(({ item }) => item.type === 'note' && item.kind === 'reminder')) return undefined
+  if (isReminded(context)) return undefined
   const text = `${Math.floor(use.share * 100)} % of the ${use.what} allowed for this task are used up. Come to an end: give your answer with what you have.`
   return { type: 'note', id: createId('item'), kind: 'reminder', text }
+}
+
+/** Whether the agent at work was; another's reminder it does not read. */
+function isReminded({ items, stepsBefore }: RunContext): boolean {
+  return items.some(
+    ({ item, step }) => item.type === 'note' && item.kind === 'reminder' && (step ?? 0) >= stepsBefore,
+  )
 }
 
 function usesNow(context: RunContext): Use[] {

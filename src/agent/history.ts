@@ -1,12 +1,13 @@
 import { createId } from '../ids.ts'
-import type {
-  Item,
-  MessageItem,
-  ModelItem,
-  NoteItem,
-  PlacedItem,
-  ToolCallItem,
-  ToolResultItem,
+import {
+  isTransfer,
+  type Item,
+  type MessageItem,
+  type ModelItem,
+  type NoteItem,
+  type PlacedItem,
+  type ToolCallItem,
+  type ToolResultItem,
 } from '../items.ts'
 
 export interface HistoryLimits {
@@ -111,10 +112,14 @@ export function bringsResults([first]: readonly PlacedItem[]): boolean {
 function currentNotes(own: readonly PlacedItem[]): readonly PlacedItem[] {
   if (!own.some(({ item }) => item.type === 'note')) return own
   const plan = own.findLast(({ item }) => item.type === 'note' && item.kind === 'plan')
-  return own.filter((placed) => {
+  const transfer = own.findLastIndex(isTransfer)
+  return own.filter((placed, index) => {
     const { item } = placed
     if (item.type !== 'note') return true
-    return item.kind === 'plan' ? placed === plan : item.kind !== 'summary'
+    if (item.kind === 'plan') return placed === plan
+    // Whoever took over has limits of its own, and is told of them.
+    if (item.kind === 'reminder') return index > transfer
+    return item.kind !== 'summary'
   })
 }
 

@@ -1,5 +1,4 @@
 import type { EventDraft } from '../events.ts'
-import type { Item, PlacedItem } from '../items.ts'
 import { newResult, toolEnd } from './act.ts'
 import type { CallPlan } from './call-plan.ts'
 import type { Batch, NewItem, RunContext } from './context.ts'
@@ -33,15 +32,6 @@ export function planTransfer(context: RunContext, plans: readonly CallPlan[]): T
     switchTo(context, first.to)
   }
   return { batch: { ...toBatch([made(context, first), ...refusals]), agent: first.to.name }, complete }
-}
-
-/** The results of the transfers that a run has made, oldest first. */
-export function transfersIn(items: readonly PlacedItem[]): PlacedItem[] {
-  return items.filter(({ item, step }) => step !== null && isTransfer(item))
-}
-
-function isTransfer(item: Item): boolean {
-  return item.type === 'tool_result' && item.transferred_to !== undefined
 }
 
 interface Result {

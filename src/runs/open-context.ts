@@ -5,11 +5,10 @@ import { countTurns, maxHistoryRuns } from '../agent/history.ts'
 import { runLoop } from '../agent/loop.ts'
 import { modelsAtWork } from '../agent/route.ts'
 import { limitsOfRun } from '../agent/totals.ts'
-import { transfersIn } from '../agent/transfer.ts'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { ownerOf } from '../identity/principal.ts'
-import type { PlacedItem } from '../items.ts'
+import { isTransfer, type PlacedItem } from '../items.ts'
 import type { Logger } from '../logger.ts'
 import type { ClaimedRun, Definitions, RunRecord, Store } from '../store/store.ts'
 import type { Ending } from './endings.ts'
@@ -53,7 +52,7 @@ export async function openContext(options: ContextOptions, input: Opening): Prom
   const agent = active ?? called
   const past = run.attempt > 1 ? await readPast(store, run) : firstAttempt
   const history = openHistory(store, run)
-  const transfers = run.attempt > 1 ? transfersIn(items) : []
+  const transfers = run.attempt > 1 ? items.filter(isTransfer) : []
   const context: RunContext = {
     runId: run.id,
     called,

@@ -230,6 +230,55 @@ describe('near the end of a budget', () => {
   })
 })
 
+describe('after a transfer', () => {
+  /** The first spends 85 tokens of its 100, is told so and hands over. */
+  async function handOver(input: {
+    second: Partial<AgentOptions> & { model: ReturnType<typeof scriptedModel> }
+    options?: RunOptions
+  }) {
+    const second = agent({ name: 'second', tools: [look], ...input.second })
+    const firstModel = scriptedModel([
+      callLook(85),
+      { toolCalls: [{ name: 'transfer_to_second', arguments: {} }], usage: usage(5) },
+    ])
+    const first = agent({
+      name: 'first',
+      model: firstModel,
+      tools: [look],
+      budget: { tokens: 100 },
+      handoffs: [second],
+    })
+    const desk = agent({
+      name: 'assistant',
+      model: scriptedModel([]),
+      specialists: [{ agent: first, keywords: ['hello'] }],
+    })
+    const engine = await startEngine({ agents: [desk] })
+    const { run, types } = await engine.finish(input.options ? { options: input.options } : {})
+    expect(told(transcript(firstModel.calls[1]))).toHaveLength(1)
+    return { run, types, told: input.second.model.calls.map((call) => told(transcript(call))) }
+  }
+
+  test('the other agent reads nothing of a limit that was the first’s alone', async () => {
+    const model = scriptedModel([callLook(), say('Done.')])
+    expect((await handOver({ second: { model } })).told).toEqual([[], []])
+  })
+
+  test('but is told of its own limit, once', async () => {
+    const model = scriptedModel([callLook(), callLook(80), callLook(1), say('Done.')])
+    const after = await handOver({ second: { model, budget: { tokens: 200 } } })
+    const near = expect.stringContaining('85 % of the tokens') as string
+    expect(after.told).toEqual([[], [], [near], [near]])
+  })
+
+  test('and of the request’s, which holds on', async () => {
+    const model = scriptedModel([callLook(), say('Done.')])
+    const after = await handOver({ second: { model }, options: { budget: { tokens: 100 } } })
+    const near = expect.stringContaining('90 % of the tokens') as string
+    expect(after.told).toEqual([[near], [near]])
+  })
+})
+
 describe('a request’s own budget', () => {
   test('holds beside the agent’s: the smaller of both', async () => {
     const replies = [callLook(60), callLook(60), say('Done.')]
