@@ -4,7 +4,7 @@ import type { TailReader, Tails } from '../live/tail.ts'
 import { isTerminal } from '../run-state.ts'
 import type { RunRecord, Store } from '../store/store.ts'
 import type { LogReader } from './runs.ts'
-import { toLoggedEvents } from './stored-events.ts'
+import { itemIdsOf, toLoggedEvents } from './stored-events.ts'
 
 /** How many commits are read from the store at once. */
 const batchesPerLoad = 32
@@ -173,7 +173,7 @@ class RunLogReader implements LogReader {
     })
     if (found.pruned) throw prunedError(found.oldest)
     if (found.events.length === 0) return this.#checkEnd()
-    const placed = await store.items.ofRun(this.runId)
+    const placed = await store.items.withIds(this.runId, itemIdsOf(found.events))
     const items = new Map(placed.map(({ item }) => [item.id, item]))
     const page = toLoggedEvents({ stored: found.events, items, after: this.#after })
     this.#metSuspension ||= page.some(({ type }) => type === 'run.suspend')

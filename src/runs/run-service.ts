@@ -281,10 +281,9 @@ async function endOf(reader: Parameters<typeof eventsOf>[0]): Promise<void> {
 
 async function outputText(store: Store, run: RunRecord): Promise<string> {
   if (run.output.length === 0) return ''
-  const wanted = new Set(run.output)
   let text = ''
-  for (const { item } of await store.items.ofRun(run.id)) {
-    if (item.type === 'message' && wanted.has(item.id)) text += textOf(item)
+  for (const { item } of await store.items.withIds(run.id, run.output)) {
+    if (item.type === 'message') text += textOf(item)
   }
   return text
 }

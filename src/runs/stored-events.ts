@@ -58,6 +58,21 @@ function addCut(cuts: Cuts, event: EventOf<'text.delta' | 'reasoning.delta' | 't
   else cuts.push([event.seq, event.delta.length])
 }
 
+/** The items that `toLoggedEvents` takes content from. */
+export function itemIdsOf(stored: readonly StoredEvent[]): string[] {
+  const ids: string[] = []
+  for (const event of stored) {
+    switch (event.type) {
+      case 'text.end':
+      case 'reasoning.end':
+      case 'tool.call':
+      case 'tool.end':
+        ids.push(event.item_id)
+    }
+  }
+  return ids
+}
+
 /**
  * Gives stored events their content back, event for event as it was streamed, those with seq ≤ `after` left out. The
  * events are those of whole commits, so that a block's end is never without its start.

@@ -217,8 +217,11 @@ export interface Commit {
    * the new `approval_id`.
    */
   claims?: NewLedgerClaim[]
-  /** Ledger rows that change: those whose results are among `items`, or whose outcome nobody knows. */
-  settled?: { call_id: string; state: 'committed' | 'unknown' }[]
+  /**
+   * What became of claims: the result is among `items`, or nobody knows the outcome. `unused`: the call never began, or did
+   * nothing but ask; its row goes, as if it had not been claimed.
+   */
+  settled?: { call_id: string; state: 'committed' | 'unknown' | 'unused' }[]
   /** Replaces the run's totals. */
   usage?: Usage
   spent?: Spent
@@ -354,6 +357,8 @@ export interface Store {
   readonly items: {
     /** internal. All items of a run by position, void ones and those of agents that serve as tools included. */
     ofRun(run_id: string): Promise<PlacedItem[]>
+    /** internal. Those of a run's items that have one of these ids, by position. Reads the content of no other. */
+    withIds(run_id: string, ids: readonly string[]): Promise<PlacedItem[]>
     /**
      * internal. What the runs before `run_id` said, oldest run first: the chain of parents, without void items and without
      * the work of agents that served as tools. Ends at the run that the newest summary of the chain goes up to: that one

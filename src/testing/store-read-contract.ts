@@ -58,6 +58,19 @@ function describeRunReads(open: OpenStore): void {
       ])
     })
 
+    it('give the items that are asked for by their ids, and no others', async (scene) => {
+      const [run, other] = [await scene.run(), await scene.run()]
+      const items = ['a', 'b\u0000\ud800', 'c'].map(assistantMessage)
+      await scene.commit(run, { items: placed(1, items) })
+      const all = await scene.store.items.ofRun(run.id)
+      const read = (ids: string[], from = run) => scene.store.items.withIds(from.id, ids)
+      const [, b, c] = items.map(({ id }) => id)
+      expect(await read([c!, b!, c!, 'item_nope', '\u0000'])).toEqual([all[2], all[3]])
+      expect(await read([all[0]!.item.id])).toEqual([all[0]])
+      expect(await read([])).toEqual([])
+      expect(await read([c!], other)).toEqual([])
+    })
+
     it('are deleted only when they have ended and no other continues them', async (scene) => {
       const { runs, items } = scene.store
       const first = await scene.run()

@@ -4,9 +4,12 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { agent } from '../../src/agent/agent.ts'
+import { tool } from '../../src/agent/tool.ts'
 import { attemptGap } from '../../src/events.ts'
+import type { PlacedItem } from '../../src/items.ts'
 import { scriptedModel } from '../../src/models/scripted.ts'
 import { createTestServer, type TestServer } from '../../src/testing/test-server.ts'
+import { startEngine } from '../agent/engine-under-test.ts'
 import { readFrames, type Frame } from './frame-client.ts'
 import { anyRunPlan, plannedAgent, type RunPlan } from './random-run.ts'
 import { answerSuspension, readThroughCuts, readWhole, type CutPlan } from './run-readers.ts'
@@ -119,6 +122,39 @@ describe('a stream that is cut at any byte and resumed', () => {
       expect(next).toBeGreaterThan(2_000)
     })
   }, 120_000)
+})
+
+describe('a replay from the store', () => {
+  test('reads each item of a long run once', async () => {
+    let read = 0
+    const count = (items: PlacedItem[]) => {
+      read += items.length
+      return items
+    }
+    const steps = 60
+    const look = { toolCalls: [{ name: 'look', arguments: {} }] }
+    const engine = await startEngine({
+      model: scriptedModel([...Array.from({ length: steps }, () => look), 'Done.']),
+      agent: {
+        tools: [tool({ name: 'look', description: 'Looks.', effect: 'read', execute: () => 'seen' })],
+        maxSteps: steps + 1,
+      },
+      wrapStore: ({ items, ...store }) => ({
+        ...store,
+        items: {
+          ...items,
+          ofRun: async (runId) => count(await items.ofRun(runId)),
+          withIds: async (runId, ids) => count(await items.withIds(runId, ids)),
+        },
+      }),
+    })
+    const { run } = await engine.finish()
+    read = 0
+    const events = await engine.events(run)
+    expect(events.filter(({ type }) => type === 'tool.end')).toHaveLength(steps)
+    // Calls, results and the answer; the question is in no event.
+    expect(read).toBe(2 * steps + 1)
+  })
 })
 
 describe('a reader slower than the model', () => {

@@ -10,8 +10,14 @@ export function createItemReads(reader: Reader): Store['items'] {
   const ofRun = reader.rows<[string], ItemRow>(
     `SELECT ${itemColumns} FROM items WHERE run_id = ? ORDER BY position`,
   )
+  // The ids stand before the content in a row: those of a run are looked through without reading what they are of.
+  const withIds = reader.rows<[string, string], ItemRow>(
+    `SELECT ${itemColumns} FROM items WHERE run_id = ? AND item_id IN (SELECT value FROM json_each(?)) ORDER BY position`,
+  )
   return {
     ofRun: async (run_id) => ofRun.all(run_id).map(toPlacedItem),
+    withIds: async (run_id, ids) =>
+      ids.length === 0 ? [] : withIds.all(run_id, JSON.stringify(ids)).map(toPlacedItem),
     history: createHistory(reader),
     ofConversation: createConversationItems(reader),
   }
