@@ -4,12 +4,21 @@ import type { ToolResultItem } from '../items.ts'
 import type { CallPlan } from './call-plan.ts'
 import { Interruption, type Batch, type RunContext } from './context.ts'
 import { executeTool, type ToolOutcome } from './execute-tool.ts'
+import { openGrace, type Grace } from './grace.ts'
 import { newApproval, type NewApproval } from './run-end.ts'
 import { runAfterTool, runBeforeTool } from './run-hooks.ts'
 import { serveCall } from './serve-as-tool.ts'
 import { countToolCall, totalsOf } from './totals.ts'
 
 type Runnable = Extract<CallPlan, { kind: 'run' | 'refuse' }>
+
+/** What the calls of a step have come to so far. */
+interface Acts {
+  /** Calls that were claimed as writes and have not begun, or did nothing but ask. */
+  unused: Set<string>
+  asked: NewApproval[]
+  grace: Grace | null
+}
 
 /**
  * Runs what may run, a few at a time, and commits each result as it comes. Returns when every plan that is not for a person,
@@ -19,13 +28,13 @@ type Runnable = Extract<CallPlan, { kind: 'run' | 'refuse' }>
 export async function act(context: RunContext, plans: readonly CallPlan[]): Promise<NewApproval[]> {
   const waiting = plans.filter((plan) => plan.kind === 'run' || plan.kind === 'refuse')
   const failures: unknown[] = []
-  const asked: NewApproval[] = []
+  const acts: Acts = { unused: writesOf(waiting), asked: [], grace: openGrace(context) }
   const worker = async () => {
     for (let plan = waiting.shift(); plan; plan = waiting.shift()) {
       // Nothing starts in a run that is not ours any more, or was cancelled: no commit of it would be taken.
       if (context.signal.aborted || failures.some((error) => error instanceof Interruption)) return
       try {
-        asked.push(...(await finish(context, plan)))
+        await finish(context, { plan, acts })
       } catch (error) {
         // The other calls go on: their results are wanted whatever became of this one.
         failures.push(error)
@@ -34,34 +43,55 @@ export async function act(context: RunContext, plans: readonly CallPlan[]): Prom
   }
   const workers = Math.min(context.agent.toolConcurrency, waiting.length)
   await Promise.all(Array.from({ length: workers }, worker))
-  context.signal.throwIfAborted()
+  acts.grace?.close()
+  if (context.signal.aborted) giveBack(context, acts)
   if (failures.length > 0) throw failures.find((error) => error instanceof Interruption) ?? failures[0]
-  return asked
+  return acts.asked
 }
 
-/** Runs one call and commits its result; or gives back what it wants to know first. */
-async function finish(context: RunContext, plan: Runnable): Promise<NewApproval[]> {
+function writesOf(plans: readonly Runnable[]): Set<string> {
+  const writes = new Set<string>()
+  for (const one of plans) if (one.kind === 'run' && one.tool.effect === 'write') writes.add(one.call.call_id)
+  return writes
+}
+
+/** Whoever goes on with the run need not ask whether these may run: what became of them is known. */
+function giveBack(context: RunContext, { unused, asked }: Acts): never {
+  // What waits for another word than an answer may well have begun, before this attempt.
+  for (const { reason, call_id } of asked) if (reason === 'question') unused.add(call_id)
+  context.log.defer({ settled: [...unused].map((call_id) => ({ call_id, state: 'unused' })) })
+  throw context.signal.reason
+}
+
+/** Runs one call and commits its result; or notes what it wants to know first. */
+async function finish(
+  context: RunContext,
+  { plan, acts: { unused, asked, grace } }: { plan: Runnable; acts: Acts },
+): Promise<void> {
   const began = context.clock.monotonic()
-  const outcome = await outcomeOf(context, plan)
-  if (outcome.kind === 'asks') return outcome.approvals
+  const { call_id, name } = plan.call
+  const outcome = await outcomeOf(context, { plan, unused })
+  if (outcome.kind === 'asks') {
+    asked.push(...outcome.approvals)
+    return
+  }
   if (outcome.kind === 'question') {
-    const { call_id, name } = plan.call
     const { question } = outcome
-    const asked = { call_id, tool: name, arguments: writtenOf(plan), reason: 'question' as const, question }
-    return [newApproval(context, asked)]
+    const written = writtenOf(plan)
+    asked.push(
+      newApproval(context, { call_id, tool: name, arguments: written, reason: 'question', question }),
+    )
+    return
   }
-  if (outcome.kind === 'lost') {
-    context.log.defer({ settled: [{ call_id: plan.call.call_id, state: 'unknown' }] })
-    return []
-  }
+  if (outcome.kind === 'lost') return context.log.defer({ settled: [{ call_id, state: 'unknown' }] })
   let result = newResult(plan, outcome)
-  // An interrupted run keeps a result that came in time, unless somebody has yet to look at it.
-  if (context.agent.hooks.length > 0) result = await runAfterTool(context, { call: plan.call, result })
+  // An interrupted run keeps a result that came in time, and what its hooks make of it in the same time.
+  if (grace) result = await runAfterTool({ ...context, signal: grace.signal }, { call: plan.call, result })
   const durationMs = Math.round(context.clock.monotonic() - began)
-  const batch: Batch =
-    plan.kind === 'run' ? { settled: [{ call_id: plan.call.call_id, state: outcome.settled }] } : {}
+  const batch: Batch = plan.kind === 'run' ? { settled: [{ call_id, state: outcome.settled }] } : {}
   await commitResult(context, { plan, result, durationMs, batch })
-  return []
+  // Also of what a hook refused.
+  unused.delete(call_id)
 }
 
 /** A tool asks only while it runs. */
@@ -69,7 +99,10 @@ function writtenOf(plan: Runnable): unknown {
   return plan.kind === 'run' ? plan.written : null
 }
 
-async function outcomeOf(context: RunContext, plan: Runnable): Promise<ToolOutcome> {
+async function outcomeOf(
+  context: RunContext,
+  { plan, unused }: { plan: Runnable } & Pick<Acts, 'unused'>,
+): Promise<ToolOutcome> {
   if (plan.kind === 'refuse') {
     const { code, message } = plan
     return { kind: 'result', output: `Error: ${message}`, error: { code, message }, settled: 'committed' }
@@ -85,6 +118,7 @@ async function outcomeOf(context: RunContext, plan: Runnable): Promise<ToolOutco
     }
     input = changed.input
   }
+  unused.delete(plan.call.call_id)
   const changed = { ...plan, input }
   const { agent } = plan.tool
   return agent ? serveCall(context, { plan: changed, agent }) : executeTool(context, changed)

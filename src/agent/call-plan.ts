@@ -109,16 +109,24 @@ function planForeign(context: RunContext, placed: PlacedCall, tools: Tools): Cal
 
 const mayHaveTakenEffect = ' It had been started before and may have taken effect.'
 
-/** The call does not fit the agent: it never did, or the agent is another one than when it was started. */
+/** The call does not fit the agent: it never did, or the agent is another one than when the call was made. */
 function refuseMisfit(
   context: RunContext,
   placed: PlacedCall,
   { code, message }: { code: ErrorCode; message: string },
 ): CallPlan {
   const { call } = placed
-  if (context.agentChanged) warnChanged(context, call.name)
-  if (context.calls.get(call.call_id)?.effect !== 'write') return { ...placed, kind: 'refuse', code, message }
+  // Its reply is committed already: an earlier attempt made it.
+  const isOld = placed.step < context.steps
+  if (context.agentChanged && isOld) warnChanged(context, call.name)
+  if (!mayHaveBegun(context, call.call_id)) return { ...placed, kind: 'refuse', code, message }
   return { ...placed, kind: 'refuse', code: 'outcome_unknown', message: message + mayHaveTakenEffect }
+}
+
+/** Whether a write was started before. Where its next start was given back unused, only the question about the first tells. */
+function mayHaveBegun({ calls, approvals }: RunContext, callId: string): boolean {
+  if (calls.get(callId)?.effect === 'write') return true
+  return approvals.get(callId)?.some(({ reason }) => reason === 'outcome_unknown') === true
 }
 
 /** Why the model transfers, as far as it says so. */

@@ -7,6 +7,7 @@ import type { CallPlan } from './call-plan.ts'
 import { approvalContext } from './call-plan.ts'
 import type { RunContext } from './context.ts'
 import type { Answer, Question, ToolContext } from './definitions.ts'
+import { graceMs } from './grace.ts'
 import { answersIn, maxQuestions, toAnswer, toApprovalQuestion } from './question.ts'
 import type { NewApproval } from './run-end.ts'
 import { cacheFor } from './tool-cache.ts'
@@ -20,8 +21,6 @@ export type ToolOutcome =
   /** An agent that serves as the tool waits for these. */
   | { kind: 'asks'; approvals: NewApproval[] }
 
-/** How long a tool may go on after its signal fired because the run was interrupted. */
-const graceMs = 1_000
 const maxErrorChars = 2_000
 /** The wait before a further try doubles up to this. */
 const maxRetryDelayMs = 60_000

@@ -7,6 +7,7 @@ export interface HookContext {
   agent: string
   step: number
   principal: Principal
+  /** Fires when the run is interrupted. In `afterTool` a second later, so that a result that came in time can be kept. */
   signal: AbortSignal
   /** What the caller gave this run, as it is stored. */
   input: readonly Item[]

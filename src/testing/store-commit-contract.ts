@@ -196,6 +196,32 @@ export function describeCommit(open: OpenStore): void {
       ])
     })
 
+    it('forgets a claim that was not used, also beside the end of the attempt', async (scene) => {
+      let run = await scene.run()
+      const claims = ['call_0', 'call_1', 'call_2'].map((call_id, index) => ({
+        ...claim,
+        call_id,
+        step: 0,
+        index,
+      }))
+      await scene.commit(run, { claims })
+      await scene.commit(await scene.load(run), { settled: [{ call_id: 'call_1', state: 'unused' }] })
+      expect(await scene.store.ledger.ofRun(run.id)).toMatchObject([
+        { call_id: 'call_0' },
+        { call_id: 'call_2' },
+      ])
+      const settled = [{ call_id: 'call_2', state: 'unused' as const }]
+      await scene.commit(await scene.load(run), { settled, end: { status: 'queued' } })
+      run = (await scene.claim())!.run
+      expect(await scene.store.ledger.ofRun(run.id)).toMatchObject([{ call_id: 'call_0', state: 'claimed' }])
+      // It may be claimed anew.
+      await scene.commit(run, { claims: claims.slice(1, 2) })
+      expect(await scene.store.ledger.ofRun(run.id)).toEqual([
+        { ...claims[0], state: 'claimed' },
+        { ...claims[1], state: 'claimed' },
+      ])
+    })
+
     it('a claim that exists is claimed again under the new approval', async (scene) => {
       const run = await scene.run()
       await scene.commit(run, { claims: [{ ...claim, step: 0, index: 0 }] })

@@ -45,7 +45,7 @@ export interface CommitInput {
   events: string
   items: ItemInput[] | null
   claims: ClaimedCall[] | null
-  settled: [callId: string, state: 'committed' | 'unknown'][] | null
+  settled: [callId: string, state: 'committed' | 'unknown' | 'unused'][] | null
   usage: string | null
   spent: string | null
   steps: number | null
@@ -127,10 +127,15 @@ function createContentWrites({ db }: WriteContext) {
   const settleCall = db.prepare<[string, string, string]>(
     'UPDATE tool_ledger SET state = ? WHERE run_id = ? AND call_id = ?',
   )
+  const dropClaim = db.prepare<[string, string]>('DELETE FROM tool_ledger WHERE run_id = ? AND call_id = ?')
+  const settle = (runId: string, callId: string, state: 'committed' | 'unknown' | 'unused'): void => {
+    if (state === 'unused') dropClaim.run(runId, callId)
+    else settleCall.run(state, runId, callId)
+  }
   return ({ run_id, items, claims, settled }: CommitInput): void => {
     if (items) for (const item of items) insertItem.run(run_id, ...item)
     if (claims) for (const claim of claims) claimCall.run(run_id, ...claim)
-    if (settled) for (const [callId, state] of settled) settleCall.run(state, run_id, callId)
+    if (settled) for (const [callId, state] of settled) settle(run_id, callId, state)
   }
 }
 
