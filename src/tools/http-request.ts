@@ -251,10 +251,11 @@ function describeResponse(
 ): string {
   const { status, headers, body, cut, url } = response
   const text = textOf(response, secrets)
-  const type = headers['content-type']
+  const { 'content-type': type, location } = headers
   const lines = [
     `HTTP ${status}`,
     ...(type === undefined ? [] : [`content-type: ${type}`]),
+    ...(status > 299 && status < 400 && location !== undefined ? [`location: ${location}`] : []),
     ...(url.href === URL.parse(asked)?.href ? [] : [`url: ${url.href}`]),
     ...(cut ? [`cut: only the first ${body.length} bytes were read`] : []),
   ]

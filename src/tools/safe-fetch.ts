@@ -65,7 +65,8 @@ const redirectStatuses = new Set([301, 302, 303, 307, 308])
  * It knows no proxy and keeps no connection.
  *
  * Rejects with an `AppError` whose message a model may read: `tool_refused` for what is not allowed, `tool_failed`, and
- * `outcome_unknown` where a request that may change something was sent and its answer was lost.
+ * `outcome_unknown` where a request that may change something was sent and its answer was lost or cannot be read. Where one
+ * was answered with a redirect, and what that leads to cannot be had, the redirect is the answer, without a body.
  */
 export function createSafeFetch(options: SafeFetchOptions): SafeFetch {
   const { maxBytes = 1_000_000, maxRedirects = 5, timeoutMs = 30_000 } = options
@@ -73,20 +74,26 @@ export function createSafeFetch(options: SafeFetchOptions): SafeFetch {
     const timeout = AbortSignal.timeout(timeoutMs)
     const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout
     let hop = firstHop(request)
+    checkUrl(hop.url, options)
+    let redirect: { from: Hop; answer: SafeResponse } | undefined
     for (let redirects = 0; ; redirects++) {
-      checkUrl(hop.url, options)
       const exchange = startExchange(hop, { ...options, signal })
       try {
         const message = await exchange.answered
-        const target = maxRedirects > 0 ? targetOf(message, hop.url) : undefined
-        if (!target) {
-          const { body, cut } = await readBody(message, maxBytes)
-          return { status: message.statusCode ?? 0, headers: message.headers, body, cut, url: hop.url }
+        const { statusCode: status = 0, headers } = message
+        if (maxRedirects === 0 || !redirectStatuses.has(status) || headers.location === undefined) {
+          return { status, headers, ...(await readBody(message, maxBytes)), url: hop.url }
         }
+        const answer = { status, headers, body: Buffer.alloc(0), cut: false, url: hop.url }
+        if (!hop.repeatable) redirect = { from: hop, answer }
         if (redirects >= maxRedirects) throw refused(`More than ${maxRedirects} redirects.`)
-        hop = nextHop(hop, { target, status: message.statusCode ?? 0 })
+        const next = nextHop(hop, { location: headers.location, status })
+        checkUrl(next.url, options)
+        hop = next
       } catch (error) {
         request.signal?.throwIfAborted()
+        // It may have changed something: that it led nowhere is no reason to make it again.
+        if (redirect && (redirect.from === hop || hop.repeatable)) return redirect.answer
         throw toFailure(error, {
           hop,
           sent: exchange.sent(),
@@ -181,18 +188,11 @@ function publicLookup(lookup: typeof systemLookup): LookupFunction {
   }
 }
 
-/** Where a redirect leads. Undefined: the answer is none. */
-function targetOf(message: IncomingMessage, base: URL): URL | undefined {
-  const { location } = message.headers
-  if (location === undefined || !redirectStatuses.has(message.statusCode ?? 0)) return undefined
-  const target = URL.parse(location, base)
+/** As browsers do it (Fetch, 4.4 "HTTP-redirect fetch"), but strict where another origin would get what was not meant for it. */
+function nextHop(hop: Hop, { location, status }: { location: string; status: number }): Hop {
+  const target = URL.parse(location, hop.url)
   if (!target) throw refused('It redirects to something that is no URL.')
   target.hash = ''
-  return target
-}
-
-/** As browsers do it (Fetch, 4.4 "HTTP-redirect fetch"), but strict where another origin would get what was not meant for it. */
-function nextHop(hop: Hop, { target, status }: { target: URL; status: number }): Hop {
   if (hop.url.protocol === 'https:' && target.protocol !== 'https:') {
     throw refused('It redirects from https to http, which is not allowed.')
   }
@@ -202,9 +202,9 @@ function nextHop(hop: Hop, { target, status }: { target: URL; status: number }):
     throw refused('It redirects a request that changes something to another origin, which is not allowed.')
   }
   const headers = sameOrigin ? hop.headers : only(hop.headers, ['accept'])
-  return becomesGet
-    ? { ...hop, url: target, method: 'GET', headers: without(headers, ['content-type']), body: undefined }
-    : { ...hop, url: target, headers }
+  if (!becomesGet) return { ...hop, url: target, headers }
+  const reading = { method: 'GET', body: undefined, repeatable: true }
+  return { url: target, headers: without(headers, ['content-type']), ...reading }
 }
 
 function isRead(method: string): boolean {
@@ -240,7 +240,8 @@ function toFailure(
   error: unknown,
   { hop, sent, timeoutMs }: { hop: Hop; sent: boolean; timeoutMs: number | undefined },
 ): AppError {
-  if (AppError.is(error)) return error
+  const isHarmless = !sent || hop.repeatable
+  if (AppError.is(error)) return isHarmless ? error : unknownOutcome(error.message, error)
   const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''
   if (
     code === 'ERR_INVALID_CHAR' ||
@@ -255,11 +256,13 @@ function toFailure(
         (/CERT|TLS|SSL|VERIFY/.test(code) ? 'has no valid certificate' : 'broke the connection off'))
       : `did not answer within ${timeoutMs / 1000} s`
   const message = `${hop.url.hostname} ${what}.`
-  if (!sent || hop.repeatable) {
-    return new AppError('tool_failed', { message, retryable: true, cause: error })
-  }
-  return new AppError('outcome_unknown', {
-    message: `${message} Whether the request took effect is not known: do not repeat it before you have checked.`,
-    cause: error,
-  })
+  return isHarmless
+    ? new AppError('tool_failed', { message, retryable: true, cause: error })
+    : unknownOutcome(message, error)
+}
+
+/** Of a request that may change something: `what` happened to its answer. */
+export function unknownOutcome(what: string, cause?: unknown): AppError {
+  const message = `${what} Whether the request took effect is not known: do not repeat it before you have checked.`
+  return new AppError('outcome_unknown', { message, cause })
 }

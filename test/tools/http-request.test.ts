@@ -148,6 +148,17 @@ describe('what the model gets', () => {
     )
     expect(await call({ url: `${server.url}/a` })).toContain(`\nurl: ${server.url}/b\n`)
   })
+
+  test('is a redirect after a write, where it may not be followed', async () => {
+    const answer = { status: 303, headers: { location: 'https://elsewhere.example/done' } }
+    const { server, call } = await start(
+      () => answer,
+      () => ({ methods: ['POST'] }),
+    )
+    expect(await call({ url: server.url, method: 'POST', body: '{}' })).toBe(
+      'HTTP 303\ncontent-type: application/json\nlocation: https://elsewhere.example/done',
+    )
+  })
 })
 
 describe('what the model may do', () => {

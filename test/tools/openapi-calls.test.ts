@@ -139,6 +139,23 @@ describe('an answer', () => {
     })
   })
 
+  test.each([301, 302, 303, 502, 503, 504])(
+    'with status %i says of a write that its outcome is unknown, and of another call that it failed',
+    async (status) => {
+      const { call } = await startPets(() => ({
+        status,
+        headers: { location: 'https://elsewhere.example/' },
+      }))
+      const body = { name: 'Rex', kind: 'dog' }
+      await expect(call('create_pet', { body })).rejects.toMatchObject({
+        code: 'outcome_unknown',
+        message: expect.stringMatching(`^HTTP ${status}\\. Whether`),
+      })
+      const code = status < 400 ? 'tool_refused' : 'tool_failed'
+      await expect(call('replacePet', { petId: '1', body })).rejects.toMatchObject({ code })
+    },
+  )
+
   test('that is lost leaves the outcome of a POST unknown, and not of a DELETE', async () => {
     const { call } = await startPets((_, response) => {
       response.destroy()

@@ -7,7 +7,7 @@ import { AppError } from '../../errors.ts'
 import { noHosts, parseHosts } from '../host-list.ts'
 import { redact, secretsIn } from '../../secrets.ts'
 import { textOf } from '../response-text.ts'
-import { createSafeFetch, type SafeFetch, type SafeResponse } from '../safe-fetch.ts'
+import { createSafeFetch, type SafeFetch, type SafeResponse, unknownOutcome } from '../safe-fetch.ts'
 import { type CallShape, shapeOf } from './call-shape.ts'
 import {
   fault,
@@ -252,7 +252,7 @@ function createCall({ node, shape, document, credentials, options }: ToolParts, 
       repeatable: effectOf(operation) !== 'write',
       signal,
     })
-    return resultOf(response, credentials.secrets)
+    return resultOf(response, { secrets: credentials.secrets, effect: effectOf(operation) })
   }
 }
 
@@ -273,8 +273,14 @@ function fetchFrom(
   })
 }
 
+/** Of a gateway that lost the answer, or a redirect that could not be followed: they do not say what became of a write. */
+const unclearStatuses = new Set([301, 302, 303, 502, 503, 504])
+
 /** The text of the answer; one that tells of a failure is thrown. */
-function resultOf(response: SafeResponse, secrets: readonly string[]): string {
+function resultOf(
+  response: SafeResponse,
+  { secrets, effect }: { secrets: readonly string[]; effect: ToolEffect },
+): string {
   const { status, headers, cut, body } = response
   const text = textOf(response, secrets)
   const readable =
@@ -284,6 +290,7 @@ function resultOf(response: SafeResponse, secrets: readonly string[]): string {
   const clean = redact(readable, secrets)
   if (status < 200 || status > 299) {
     const message = clean === '' ? `HTTP ${status}` : `HTTP ${status}: ${clean.slice(0, 1800)}`
+    if (effect === 'write' && unclearStatuses.has(status)) throw unknownOutcome(`${message}.`)
     throw new AppError('tool_failed', { message, retryable: status === 429 || status >= 500 })
   }
   if (clean === '') return `HTTP ${status}, without content.`
