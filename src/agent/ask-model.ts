@@ -81,12 +81,18 @@ async function askOnce(
   const signal = reply.stopped ? AbortSignal.any([context.signal, reply.stopped]) : context.signal
   const shown = { ...request, items: withoutForeignParts(model, request.items) }
   if (!context.directory.takesOutputSchema(model.id)) delete shown.outputSchema
-  const emit = (part: ModelPart) => reply.push(part)
+  const call = { model, request: shown, reply }
+  let began = false
+  const emit = (part: ModelPart) => {
+    began = true
+    reply.push(part)
+  }
   const end = await orAborted(model.stream(shown, { emit, signal }), signal).catch((error: unknown) => {
+    if (began || context.signal.aborted) countUsage(context, { ...call, usage: null })
     throwIfRefused(reply.refusal?.())
     throw error
   })
-  countUsage(context, model.id, end.usage)
+  countUsage(context, { ...call, usage: end.usage })
   reply.finish()
   throwIfRefused(reply.refusal?.())
   const text = collector.text()
@@ -104,13 +110,16 @@ function throwIfRefused(message: string | undefined): void {
 /** What a reply says, without events. */
 function collectText(): ReplyBuilder & { text(): string } {
   let text = ''
+  let written = 0
   return {
     push(part) {
       if (part.type === 'text') text += part.delta
+      if ('delta' in part) written += part.delta.length
     },
     finish: () => [],
     abandon: () => [],
     streamed: () => false,
+    written: () => written,
     text: () => text,
   }
 }

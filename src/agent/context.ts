@@ -92,7 +92,7 @@ export interface Totals {
   spent: Spent
   /** Clock of the attempt when `spent.worked_ms` was 0 for it: monotonic, in milliseconds. */
   readonly workingSince: number
-  /** Codes of warnings that were given: what a budget limits and nobody counts. */
+  /** Codes of what the run was warned of: some things are said once. Shared with the agents that serve it. */
   readonly warned: Set<string>
   /** Of whoever called the agent: what is counted here is counted there too. Null: these are the run's. */
   readonly parent: Totals | null
@@ -147,6 +147,8 @@ export interface RunContext {
   /** The call that this agent serves; null where it is the run's own. */
   readonly parentCallId: string | null
   readonly log: StepLog
+  /** The run's own, where `log` is of an agent that serves it as a tool; else the same. */
+  readonly runLog: StepLog
   /** Fires with an `Interruption` as its reason. */
   readonly signal: AbortSignal
   readonly clock: Clock

@@ -149,6 +149,9 @@ function toMessage(note: NoteItem): MessageItem {
 /** On the low side for English. */
 export const charsPerToken = 3.5
 
+/** What is not text costs what providers charge for a picture, about a thousand tokens. */
+export const charsOfFile = 3500
+
 /** A rough count, on the high side for English: four tokens an item, and its text. */
 export function estimateTokens(items: readonly ModelItem[]): number {
   let characters = 0
@@ -160,8 +163,7 @@ function lengthOf(item: ModelItem): number {
   switch (item.type) {
     case 'message': {
       let length = 0
-      // What is not text costs what providers charge for a picture, about a thousand tokens.
-      for (const part of item.content) length += part.type === 'text' ? part.text.length : 3500
+      for (const part of item.content) length += part.type === 'text' ? part.text.length : charsOfFile
       return length
     }
     case 'reasoning':

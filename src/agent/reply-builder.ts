@@ -3,6 +3,7 @@ import { maxJsonDepth, nestsDeeperThan } from '../json-depth.ts'
 import type { Item, MessageItem, ReasoningItem, ToolCallItem } from '../items.ts'
 import type { ModelPart } from '../models/model.ts'
 import type { StepLog } from './context.ts'
+import { charsOfFile } from './history.ts'
 
 /**
  * Turns the parts of one reply into events, as they arrive, and into items. `push` runs once per token: it allocates one
@@ -16,6 +17,8 @@ export interface ReplyBuilder {
   abandon(): Item[]
   /** Whether anything but `step.start` was shown. */
   streamed(): boolean
+  /** Characters so far, of all kinds. Adds them up: not for every token. */
+  written(): number
   /** Fires where a filter ends the reply early, with why as its reason. Absent where nothing filters it. */
   readonly stopped?: AbortSignal
   /** What a filter refused the reply with. */
@@ -65,7 +68,13 @@ export function createReplyBuilder(input: { log: StepLog; provider: string }): R
     finish: () => close(state, false),
     abandon: () => close(state, true),
     streamed: () => state.blocks.length > 0,
+    written: () => state.blocks.reduce((sum, block) => sum + lengthOf(block), 0),
   }
+}
+
+function lengthOf(block: Block): number {
+  if (block.kind === 'file') return charsOfFile
+  return block.text.length + (block.kind === 'call' ? block.name.length : 0)
 }
 
 function push(state: State, part: ModelPart): void {

@@ -56,6 +56,7 @@ export function filterReply(context: RunContext, builder: ReplyBuilder): ReplyBu
     },
     abandon: () => builder.abandon(),
     streamed: () => builder.streamed(),
+    written: () => builder.written(),
     stopped: state.stop.signal,
     refusal: () => state.refusal,
   }

@@ -4,7 +4,6 @@ import type { EventDraft } from '../events.ts'
 import type { Item, ToolCallItem } from '../items.ts'
 import { traceOf } from '../logger.ts'
 import type { Model, ModelPart, ModelReply, ModelRequest, ModelStreamOptions } from '../models/model.ts'
-import type { Usage } from '../run-state.ts'
 import { orAborted } from './author-code.ts'
 import type { RunContext } from './context.ts'
 import { createReplyBuilder, type ReplyBuilder } from './reply-builder.ts'
@@ -12,7 +11,7 @@ import { filterReply } from './reply-filter.ts'
 import { prepareRequest, takesInput } from './request.ts'
 import { failOver, type ModelLine } from './retry.ts'
 import { runAfterModel } from './run-hooks.ts'
-import { countUsage } from './totals.ts'
+import { countUsage, totalsOf } from './totals.ts'
 
 export type Thought =
   | {
@@ -28,7 +27,6 @@ export type Thought =
       kind: 'refused'
       message: string
       items: Item[]
-      usage: Usage | null
       stepEnd: EventDraft | undefined
     }
 
@@ -96,7 +94,7 @@ function firstOf({ models }: Attempts): Model {
 }
 
 function refusedBefore(message: string): Thought {
-  return { kind: 'refused', message, items: [], usage: null, stepEnd: undefined }
+  return { kind: 'refused', message, items: [], stepEnd: undefined }
 }
 
 function startStep(context: RunContext, model: Model): void {
@@ -128,6 +126,7 @@ async function askOnce(
   const { model, reply } = input
   const signal = reply.stopped ? AbortSignal.any([context.signal, reply.stopped]) : context.signal
   const began = clock.monotonic()
+  const call = { model, request: input.request, reply }
   let firstAt: number | undefined
   let over = false
   const emit = (part: ModelPart) => {
@@ -137,12 +136,17 @@ async function askOnce(
     reply.push(part)
   }
   const end = await orAborted(startStream(model, input.request, { emit, signal }), signal)
-    .catch((error: unknown) => endOfRefused(reply, error))
+    .catch((error: unknown) => {
+      if (reply.refusal?.() !== undefined) return endOfRefused
+      // Providers charge for what they began: part of a reply, or one that was under way when the run was interrupted.
+      if (firstAt !== undefined || context.signal.aborted) countUsage(context, { ...call, usage: null })
+      throw error
+    })
     .finally(() => {
       over = true
     })
   // Also of a reply that comes with the cancel: it has to be paid for.
-  const cost = countUsage(context, model.id, end.usage)
+  const cost = countUsage(context, { ...call, usage: end.usage })
   context.signal.throwIfAborted()
   const items = reply.finish()
   const stepEnd: EventDraft = {
@@ -160,16 +164,13 @@ async function askOnce(
   if (refusal === undefined && context.agent.hooks.length > 0) {
     refusal = await runAfterModel(context, { items, reply: end })
   }
-  if (refusal !== undefined) return { kind: 'refused', message: refusal, items, usage: end.usage, stepEnd }
+  if (refusal !== undefined) return { kind: 'refused', message: refusal, items, stepEnd }
   const calls = items.filter((item) => item.type === 'tool_call')
   return { kind: 'reply', items, calls, reply: end, stepEnd }
 }
 
 /** A filter's refusal ends the model's call: how much it used is not known. */
-function endOfRefused(reply: ReplyBuilder, error: unknown): ModelReply {
-  if (reply.refusal?.() === undefined) throw error
-  return { finishReason: 'content_filter', usage: null }
-}
+const endOfRefused: ModelReply = { finishReason: 'content_filter', usage: null }
 
 /** What a model rejects with against its contract is a bug, and may hold the provider's words: they stay here. */
 async function startStream(
@@ -203,7 +204,7 @@ async function noteRetry(
     const message = `${model.id} failed (${code}); ${next.id} is asked instead.`
     events.push({ type: 'warning', code: 'model_fallback', message })
   }
-  await context.log.commit({ events })
+  await context.log.commit({ events, ...totalsOf(context) })
   startStep(context, next)
 }
 

@@ -1,22 +1,29 @@
 import type { Clock } from '../clock.ts'
-import { addUsage, noUsage, type Spent, type Usage } from '../run-state.ts'
+import type { Model, ModelRequest } from '../models/model.ts'
+import { addUsage, noUsage, type RunWarning, type Spent, type Usage } from '../run-state.ts'
 import type { Batch, RunContext, Totals } from './context.ts'
 import type { Agent } from './definitions.ts'
+import { charsPerToken, estimateTokens } from './history.ts'
+import type { ReplyBuilder } from './reply-builder.ts'
 import { warn } from './warn.ts'
 
 const nothingSpent: Spent = { cost: null, tool_calls: 0, worked_ms: 0 }
 
 /** Totals of a run that go on from what earlier attempts counted. */
-export function createTotals(before: { usage: Usage; spent: Spent | null }, clock: Clock): Totals {
+export function createTotals(
+  before: { usage: Usage; spent: Spent | null; warnings: readonly RunWarning[] },
+  clock: Clock,
+): Totals {
   const spent = { ...(before.spent ?? nothingSpent) }
   const workingSince = clock.monotonic() - spent.worked_ms
-  return { usage: before.usage, spent, workingSince, warned: new Set(), parent: null }
+  const warned = new Set(before.warnings.map(({ code }) => code))
+  return { usage: before.usage, spent, workingSince, warned, parent: null }
 }
 
 /** Totals of an agent that serves as a tool, from its start in this attempt: what it used before is the run's only. */
 export function createServedTotals(parent: Totals, clock: Clock): Totals {
   const spent = { ...nothingSpent }
-  return { usage: noUsage, spent, workingSince: clock.monotonic(), warned: new Set(), parent }
+  return { usage: noUsage, spent, workingSince: clock.monotonic(), warned: parent.warned, parent }
 }
 
 /** The limits of a run: what its request asks for, those of the agent that was called and of the one at work. */
@@ -44,41 +51,54 @@ function isLimited({ budget }: Agent): boolean {
   return false
 }
 
-/** Adds what a model call used. Returns its cost, where the model has a price. */
-export function countUsage(context: RunContext, modelId: string, usage: Usage | null): number | undefined {
-  const cost = usage ? context.directory.costOf(modelId, usage) : undefined
-  if (context.budgets.length > 0) warnUncounted(context, { modelId, usage, cost })
-  if (!usage) return undefined
+/** What was asked of a model, and what came of it. */
+interface Call {
+  model: Model
+  request: ModelRequest
+  /** Null: nobody said. */
+  usage: Usage | null
+  reply: Pick<ReplyBuilder, 'written'>
+}
+
+/**
+ * Adds what a model call used; where nobody said, an estimate, of which the run is warned once. Returns its cost, where the
+ * model has a price.
+ */
+export function countUsage(context: RunContext, { model, request, usage, reply }: Call): number | undefined {
+  const used = usage ?? estimateUsage(request, reply.written())
+  if (!usage) warnOnce(context, 'usage_estimated', estimated(model.id))
+  const cost = context.directory.costOf(model.id, used)
+  if (cost === undefined && context.budgets.some(({ budget }) => budget.cost !== undefined)) {
+    const message = `The cost of a call of ${model.id} is not known: the budget does not count it.`
+    if (warnOnce(context, 'cost_unknown', message)) context.logger.warn({ code: 'cost_unknown' }, message)
+  }
   for (let totals: Totals | null = context.totals; totals; totals = totals.parent) {
-    totals.usage = addUsage(totals.usage, usage)
+    totals.usage = addUsage(totals.usage, used)
     if (cost !== undefined) totals.spent.cost = (totals.spent.cost ?? 0) + cost
   }
   return cost
 }
 
-/** A budget that cannot be counted must not look as if it held. */
-function warnUncounted(
-  context: RunContext,
-  call: { modelId: string; usage: Usage | null; cost: number | undefined },
-): void {
-  const limits = (what: 'tokens' | 'cost') => context.budgets.some(({ budget }) => budget[what] !== undefined)
-  const of = `of a call of ${call.modelId}`
-  if (!call.usage && (limits('tokens') || limits('cost')))
-    warnOnce(
-      context,
-      'usage_unknown',
-      `The provider did not say the usage ${of}: the budget does not count it.`,
-    )
-  else if (call.cost === undefined && limits('cost'))
-    warnOnce(context, 'cost_unknown', `The cost ${of} is not known: the budget does not count it.`)
+function estimated(modelId: string): string {
+  return `What a call of ${modelId} used is not known, because it was cut off or the provider does not say: an estimate is counted.`
 }
 
-function warnOnce(context: RunContext, code: string, message: string): void {
-  const { totals, logger } = context
-  if (totals.warned.has(code)) return
+const charsPerOutputToken = 4
+
+/** Rough. The input is on the high side; of the output it knows what was streamed, not what the model thought in secret. */
+function estimateUsage({ instructions = '', items, tools }: ModelRequest, written: number): Usage {
+  const frame = instructions.length + (tools.length === 0 ? 0 : JSON.stringify(tools).length)
+  const input_tokens = estimateTokens(items) + Math.ceil(frame / charsPerToken)
+  const output_tokens = Math.ceil(written / charsPerOutputToken)
+  return { input_tokens, output_tokens, total_tokens: input_tokens + output_tokens }
+}
+
+/** False: it was said before. What is counted is the run's, and so is the warning, whoever made the call. */
+function warnOnce({ totals, runLog }: RunContext, code: string, message: string): boolean {
+  if (totals.warned.has(code)) return false
   totals.warned.add(code)
-  logger.warn({ code }, message)
-  warn(context, code, message)
+  warn({ log: runLog }, code, message)
+  return true
 }
 
 /** Adds a tool call that is about to run. */

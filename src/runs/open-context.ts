@@ -80,6 +80,7 @@ export async function openContext(options: ContextOptions, input: Opening): Prom
     unrouted: active ? null : await readRoute(options, { run, called }),
     drive: runLoop,
     log,
+    runLog: log,
     signal,
     clock,
     logger,

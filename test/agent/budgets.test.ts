@@ -410,17 +410,24 @@ describe('what nobody counts', () => {
     ])
   })
 
-  test('nor a usage that the provider does not say', async () => {
-    const silent = { ...(callLook() as object), usage: null }
-    const { events } = await spend({ replies: [silent, silent, say('Done.')], budget: { tokens: 10 } })
-    expect(warnings(events)).toEqual([
-      'usage_unknown: The provider did not say the usage of a call of scripted/model: the budget does not count it.',
-    ])
+  test('a cost without a price matters to nobody without such a budget', async () => {
+    const { types } = await spend({ replies: [say('Done.', 10)], budget: { seconds: 100 } })
+    expect(types).not.toContain('warning')
   })
 
-  test('matters to nobody without such a budget', async () => {
-    const { types } = await spend({ replies: [{ text: 'Done.', usage: null }], budget: { seconds: 100 } })
-    expect(types).not.toContain('warning')
+  test('is estimated where the provider does not say it: the budget holds', async () => {
+    const silent = { ...(callLook() as object), usage: null }
+    const { run, events } = await spend({
+      replies: (_request, index) => (index < 10 ? silent : say('never')),
+      budget: { tokens: 200 },
+    })
+    expect(run).toMatchObject({ status: 'completed', stop_reason: 'budget' })
+    expect(run.usage.total_tokens).toBeGreaterThanOrEqual(200)
+    expect(run.steps).toBeLessThan(6)
+    expect(warnings(events)).toEqual([
+      'usage_estimated: What a call of scripted/model used is not known, because it was cut off or the provider does not say: an estimate is counted.',
+      'budget: The run has used up its budget: tokens.',
+    ])
   })
 })
 

@@ -129,6 +129,7 @@ describe('after the first token', () => {
       'text.delta',
       'text.delta',
       'text.end',
+      'warning',
       'step.retry',
       'step.start',
       'text.start',

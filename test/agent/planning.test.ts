@@ -457,7 +457,7 @@ describe('the hooks of the agent', () => {
   ])('that refuse %s the reply end the run as a refused step does', async (_when, hooks) => {
     const { run, events, model } = await withHooks(hooks)
     expect(run).toMatchObject({ status: 'completed', stop_reason: 'content_filter', plan: null })
-    expect(eventsOfType(events, 'warning')).toMatchObject([{ code: 'content_filter', message: 'Not this.' }])
+    expect(run.warnings.at(-1)).toEqual({ code: 'content_filter', message: 'Not this.' })
     expect(JSON.stringify(events)).not.toContain('leak')
     expect(model.calls).toEqual([])
   })

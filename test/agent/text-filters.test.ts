@@ -270,6 +270,7 @@ describe('a filter that refuses', () => {
       'text.start',
       'text.delta',
       'text.end',
+      'warning',
       'step.end',
       'warning',
       'run.end',
@@ -279,10 +280,10 @@ describe('a filter that refuses', () => {
       finish_reason: 'content_filter',
       usage: null,
     })
-    expect(eventsOfType(events, 'warning')[0]).toMatchObject({
-      code: 'content_filter',
-      message: 'No 3 letters.',
-    })
+    expect(run.warnings).toMatchObject([
+      { code: 'usage_estimated' },
+      { code: 'content_filter', message: 'No 3 letters.' },
+    ])
     expect(answer).toBe('')
     expect(model.aborted).toBe(1)
     expect(await engine.events(run)).toEqual(events)

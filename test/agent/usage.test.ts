@@ -2,11 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { agent } from '../../src/agent/agent.ts'
 import { tool } from '../../src/agent/tool.ts'
 import { AppError } from '../../src/errors.ts'
-import { anonymous } from '../../src/identity/principal.ts'
 import type { Model } from '../../src/models/model.ts'
 import { scriptedModel, type ScriptedReply } from '../../src/models/scripted.ts'
 import { call, serving } from '../protocols/server-under-test.ts'
-import { deferred } from './deferred.ts'
 import { eventsOfType, startEngine } from './engine-under-test.ts'
 
 const usage = { input_tokens: 1000, output_tokens: 100, total_tokens: 1100 }
@@ -40,21 +38,20 @@ describe('usage and cost', () => {
     expect(events.at(-1)).toMatchObject({ cost: expect.closeTo(0.00128, 12) as number })
   })
 
-  test('without a price there is no cost; without a word of the provider no usage', async () => {
-    const engine = await startEngine({ model: scriptedModel([{ text: 'x', usage: null }]) })
+  test('without a price there is no cost', async () => {
+    const engine = await startEngine({ model: scriptedModel([{ text: 'x', usage }]) })
     const { run, events } = await engine.finish()
     expect(events.at(-1)).not.toHaveProperty('cost')
-    expect(eventsOfType(events, 'step.end')[0]).toMatchObject({ usage: null })
-    expect(run).toMatchObject({ usage: { total_tokens: 0 }, spent: null })
+    expect(run).toMatchObject({ usage, spent: null, warnings: [] })
   })
 })
 
 describe('a run that does not go well', () => {
   test('failed: what was used until then', async () => {
-    const failing: ScriptedReply = { text: 'x', error: { code: 'model_refused' } }
+    const failing: ScriptedReply = { text: 'x', error: { code: 'model_refused', after: 0 } }
     const engine = await startEngine({ model: scriptedModel([callLook, failing]), prices, agent: tools })
     const { run, events } = await engine.finish()
-    expect(run).toMatchObject({ status: 'failed', usage, spent: { cost } })
+    expect(run).toMatchObject({ status: 'failed', usage, spent: { cost }, warnings: [] })
     expect(events.at(-1)).toMatchObject({ type: 'run.end', usage, cost, steps: 1 })
   })
 
@@ -77,31 +74,16 @@ describe('a run that does not go well', () => {
     expect(run).toMatchObject({ stop_reason: 'content_filter', usage, spent: { cost } })
   })
 
-  test('cancelled in the middle of a reply: the replies before it', async () => {
-    const streaming = deferred()
-    const gate = (index: number) => (index === 0 ? undefined : (streaming.resolve(), new Promise(() => {})))
-    const model = scriptedModel([callLook, { text: 'One two three', gate }])
-    const engine = await startEngine({ model, prices, agent: tools })
-    const run = await engine.start()
-    await streaming.promise
-    const { run: ended } = await engine.runs.cancel(anonymous, run.id, 'enough')
-    expect(ended).toMatchObject({ status: 'cancelled', usage, spent: { cost } })
-    expect((await engine.events(run)).at(-1)).toMatchObject({
-      type: 'run.end',
-      status: 'cancelled',
-      usage,
-      cost,
-    })
-  })
-
-  test('tried again: the replies that failed are not known, the one that came is', async () => {
+  test('tried again: what failed before it said anything counts nothing', async () => {
     const model = scriptedModel([{ text: 'x', error: { code: 'model_auth_failed', after: 0 } }], {
       id: 'scripted/a',
     })
     const other = scriptedModel([done])
     const agents = [agent({ name: 'assistant', model: [model, other] })]
     const engine = await startEngine({ agents, prices })
-    expect((await engine.finish()).run).toMatchObject({ status: 'completed', usage, spent: { cost } })
+    const { run } = await engine.finish()
+    expect(run).toMatchObject({ status: 'completed', usage, spent: { cost } })
+    expect(run.warnings.map(({ code }) => code)).toEqual(['model_fallback'])
   })
 })
 

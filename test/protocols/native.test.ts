@@ -328,7 +328,12 @@ test('what a run was warned of stands in every answer that shows it, through sus
     model,
     maxSteps: 2,
     forceAnswer: false,
-    hooks: { beforeModel: (_request, { warn }) => void warn('careful', 'The input is odd.') },
+    hooks: {
+      beforeModel(_request, { warn }) {
+        warn('careful', 'The input is odd.')
+        return undefined
+      },
+    },
   })
   const server = await serving(always(''), { agents: [desk] })
   const tools = [{ name: 'look', description: 'Looks.', parameters: { type: 'object' } }]

@@ -62,7 +62,7 @@ export function createRawTextEncoder(): Encoder {
   let step = 0
   let failed = false
   let suspended = false
-  let warned: string | null = null
+  const warnings: Partial<Record<string, string>> = {}
 
   /** A CR at the end may be the first half of a CRLF: it waits for what follows. */
   function delta(text: string): string {
@@ -77,9 +77,9 @@ export function createRawTextEncoder(): Encoder {
     return frame
   }
 
-  /** Why the answer is not whole, in the words of the warning that was given last. */
+  /** Why the answer is not whole, in the words of the warning that tells of it. */
   function stoppedFrame(stop_reason: string): string {
-    return `event: stopped\ndata: ${JSON.stringify({ stop_reason, message: warned })}\n\n`
+    return `event: stopped\ndata: ${JSON.stringify({ stop_reason, message: warnings[stop_reason] ?? null })}\n\n`
   }
 
   /** Named, so that a client that does not know it sees text go on; what came since the step began is void. */
@@ -100,7 +100,7 @@ export function createRawTextEncoder(): Encoder {
         case 'step.retry':
           return retry()
         case 'warning':
-          warned = event.message
+          warnings[event.code] = event.message
           // The answer was wrong: the model gives another one.
           return event.code === 'output_invalid' ? retry() : ''
         case 'run.suspend': {
