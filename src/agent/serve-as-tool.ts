@@ -15,8 +15,8 @@ type Plan = Extract<CallPlan, { kind: 'run' }>
 
 /**
  * Lets an agent do the work of a tool call, within the same run: its items, calls and usage are the run's, under the call's id,
- * and what it shows is live progress of the call. It goes on where an earlier attempt left it. Its approvals and questions
- * are the run's.
+ * and what it shows is live progress of the call. It goes on where an earlier attempt left it. Its approvals, questions and
+ * warnings are the run's.
  */
 export async function serveCall(
   context: RunContext,
@@ -48,7 +48,7 @@ interface Served {
 function openServed(context: RunContext, { plan, agent }: { plan: Plan; agent: Agent }): Served {
   const callId = plan.call.call_id
   const items: PlacedItem[] = [taskItem(context, plan), ...(context.served.get(callId) ?? [])]
-  const { log, end } = openLog(context, { callId, items })
+  const { log, end } = openLog(context, { callId, items, agent })
   const { run_context } = context.options
   const totals = createServedTotals(context.totals, context.clock)
   const served: RunContext = {
@@ -86,32 +86,45 @@ function taskItem(context: RunContext, plan: Plan): PlacedItem {
   }
 }
 
-/** Its way into the run's log: what it shows is progress of the call, what it commits belongs to the call. */
+/**
+ * Its way into the run's log: what it is warned of is the run's, what else it shows is progress of the call, what it commits
+ * belongs to the call.
+ */
 function openLog(
   context: RunContext,
-  { callId, items }: { callId: string; items: PlacedItem[] },
+  { callId, items, agent }: { callId: string; items: PlacedItem[]; agent: Agent },
 ): { log: StepLog; end: Served['end'] } {
   const outer = context.log
   let ended: Completion | Suspension | undefined
-  const show = (event: EventDraft) =>
-    outer.progress({ type: 'tool.progress', call_id: callId, event: { ...event } })
+  const show = (event: EventDraft) => {
+    if (!isOfTheRun(event)) outer.progress({ type: 'tool.progress', call_id: callId, event: { ...event } })
+  }
   // What an agent made that serves this one as a tool is tagged already.
-  const tag = (batch: Pick<Batch, 'items'>) =>
-    batch.items ? { items: batch.items.map((item): NewItem => ({ parentCallId: callId, ...item })) } : {}
+  const tag = (batch: Pick<Batch, 'items' | 'events'>, isVoid: boolean) => {
+    const tagged: Pick<Batch, 'items' | 'events'> = {}
+    const place = (item: NewItem) => ({ parentCallId: callId, ...item, void: isVoid || item.void })
+    if (batch.items) tagged.items = batch.items.map(place)
+    const warnings = batch.events?.filter(isOfTheRun) ?? []
+    if (warnings.length > 0) {
+      tagged.events = warnings.map((event) => ({ ...event, message: `${agent.name}: ${event.message}` }))
+    }
+    return tagged
+  }
   const log: StepLog = {
     emit: show,
     progress: (event) => outer.progress({ type: 'tool.progress', call_id: callId, event: { ...event } }),
     defer(batch) {
       for (const event of batch.events ?? []) show(event)
-      const left: Pick<Batch, 'items' | 'settled'> = tag(batch)
       // Of a reply that was cut or will not do. The call's result comes later: an attempt between must not take it for an answer.
-      if (left.items) left.items = left.items.map((item) => ({ ...item, void: true }))
+      const left: Pick<Batch, 'items' | 'events' | 'settled'> = tag(batch, true)
       if (batch.settled) left.settled = batch.settled
       outer.defer(left)
     },
     async commit({ events = [], end, agent: _agent, plan: _plan, steps: _steps, ...batch }) {
       if (end && end.status !== 'queued') ended = end
-      const rest: Batch = { ...batch, ...tag(batch) }
+      // Nor must it half an answer.
+      const isHalf = ended !== undefined && ended.status !== 'suspended' && !isWhole(ended)
+      const rest: Batch = { ...batch, ...tag({ ...batch, events }, isHalf) }
       // A suspension alone has nothing to write: the run's own says it.
       if (Object.keys(rest).some((key) => key !== 'usage' && key !== 'spent')) await outer.commit(rest)
       for (const { step, void: isVoid, item, parentCallId } of batch.items ?? []) {
@@ -123,6 +136,13 @@ function openLog(
     },
   }
   return { log, end: () => ended }
+}
+
+/** Its own answer's: the call's result says what became of that. Readers of the run would take them for the run's answer. */
+const warningsOfAnswer: readonly string[] = ['output_invalid', 'max_steps', 'budget', 'content_filter']
+
+function isOfTheRun(event: EventDraft): event is Extract<EventDraft, { type: 'warning' }> {
+  return event.type === 'warning' && !warningsOfAnswer.includes(event.code)
 }
 
 function stepsOf(items: readonly PlacedItem[]): number {
@@ -161,11 +181,14 @@ function answerOf(served: RunContext, end: Completion | undefined): string {
     .filter(({ item, step, void: isVoid }) => item.type === 'message' && step === last && !isVoid)
     .map(({ item }) => (item.type === 'message' ? textOf(item) : ''))
     .join('')
-  const isWhole = end === undefined || end.stop_reason === 'final' || end.forced === true
-  if (isWhole) return text === '' ? 'The agent gave no answer.' : text
+  if (!end || isWhole(end)) return text === '' ? 'The agent gave no answer.' : text
   // Half an answer must not pass for a whole one.
   const note = `[The agent ended before it had an answer: ${end.stop_reason}.]`
   return text === '' ? note : `${text}\n${note}`
+}
+
+function isWhole({ stop_reason, forced, output_parsed }: Completion): boolean {
+  return stop_reason === 'final' || forced === true || output_parsed !== undefined
 }
 
 /** The run was interrupted, or its log cannot be written: not the agent's failure. */
