@@ -129,6 +129,47 @@ describe('a write that a drained node had not started', () => {
     expect((await goesOn(second, run)).run.status).toBe('completed')
     expect(sent).toBe(1)
   })
+
+  test('again, that a person let repeat: if its tool is gone then, the model reads that the first start may have happened', async () => {
+    const clock = createFakeClock()
+    const begins: string[] = []
+    const started = [deferred(), deferred(), deferred()]
+    const hangs = (name: string) =>
+      tool({
+        name,
+        description: 'Hangs.',
+        execute: () => {
+          started[begins.push(name) - 1]?.resolve()
+          return new Promise(() => {})
+        },
+      })
+    const [one, two] = [hangs('one'), hangs('two')]
+    const toolCalls = [call('one'), call('two')]
+    const first = await startEngine({
+      model: scriptedModel([{ toolCalls }]),
+      clock,
+      agent: { tools: [one, two] },
+    })
+    const { dataDir } = first
+    const { id } = await first.start()
+    await started[1]?.promise
+    await first.stop()
+    const options = { tools: [one, two], toolConcurrency: 1 }
+    const second = await startEngine({ model: scriptedModel([]), clock, agent: options, dataDir })
+    const { pending } = await settle(second, id)
+    for (const approval of pending) await decide(second, approval.id, { decision: 'approve' })
+    await started[2]?.promise
+    await second.stop()
+    expect(begins).toEqual(['one', 'two', 'one'])
+    const third = await startEngine({
+      model: scriptedModel(['Done.']),
+      clock,
+      agent: { tools: [one] },
+      dataDir,
+    })
+    const { events } = await settle(third, id)
+    expect(eventsOfType(events, 'tool.end')).toMatchObject([{ error: { code: 'outcome_unknown' } }])
+  })
 })
 
 describe('a write that only asked before its node drained', () => {
