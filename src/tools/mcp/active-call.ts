@@ -6,6 +6,8 @@ import { CallCut, CallTimeout, UnreadableAnswer } from './call-faults.ts'
 /** One request of a call. A call has several where the server asks between them (revision 2026-07-28). */
 export interface Exchange {
   readonly call: ActiveCall
+  /** Fires when it has its answer, or will never. */
+  readonly over: AbortSignal
   /** The stream the answer was to come on has ended. Harmless after the answer. */
   streamEnded(): void
 }

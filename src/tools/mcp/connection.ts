@@ -220,8 +220,9 @@ export class Connection {
     const release = await this.#turnOf(call)
     this.#calls.add(call)
     const { outputSchema: _unchecked, ...toolDefinition } = tool
-    let isOver = false
-    const exchange = { call, streamEnded: () => isOver || call.cut() }
+    const over = new AbortController()
+    const streamEnded = () => over.signal.aborted || call.cut()
+    const exchange = { call, over: over.signal, streamEnded }
     const request = currentExchange.run(exchange, () =>
       this.#client.callTool(params, {
         // The tool has run: a result that breaks its own output schema is for the model to read, not to be thrown away.
@@ -234,7 +235,7 @@ export class Connection {
       }),
     )
     const settled = request.finally(() => {
-      isOver = true
+      over.abort()
       this.#calls.delete(call)
       if (call.isGivenUp) call.close()
       release()
