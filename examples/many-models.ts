@@ -26,7 +26,7 @@ const server = await serve({
   providers: {
     town: {
       baseURL,
-      // Three calls of four go to the main key. One that is refused or limited rests; the other takes over at once.
+      // Three calls of four go to the main key. One that is refused or limited cools down; the other takes over at once.
       keys: [
         { name: 'main', key: 'town-key-one', weight: 3 },
         { name: 'spare', key: 'town-key-two' },

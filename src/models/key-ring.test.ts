@@ -46,7 +46,7 @@ function failureOf(call: () => unknown): AppError {
 }
 
 /** When the key is picked again, in milliseconds from now, to the second; undefined within two hours. */
-async function restOf(key: ProviderKey, { clock, model, pickAt }: ReturnType<typeof setUp>) {
+async function cooldownOf(key: ProviderKey, { clock, model, pickAt }: ReturnType<typeof setUp>) {
   for (let seconds = 0; seconds <= 7200; seconds++) {
     const picked = [0, 0.999].map((at) => pickAt(at, model))
     if (picked.includes(key.name)) return seconds * 1000
@@ -78,40 +78,40 @@ describe('a key is picked', () => {
     for (const { name, weight = 1 } of keys) expect(counts[name]! / 20_000).toBeCloseTo(weight / 4, 1.7)
   })
 
-  test('by the weights of those that are left, where others rest or were tried', () => {
+  test('by the weights of those that are left, where others cool down or were tried', () => {
     const heavy = { ...a, weight: 98 }
     const { model, pickAt } = setUp([heavy, b, { name: 'c', key: 'secret-c' }])
-    model.rest(heavy, refused)
+    model.coolDown(heavy, refused)
     expect([pickAt(0, model), pickAt(0.49, model), pickAt(0.51, model)]).toEqual(['b', 'b', 'c'])
     expect(pickAt(0, model, [b])).toBe('c')
   })
 })
 
-describe('a key rests', () => {
-  test.each<[what: string, error: AppError, restMs: number]>([
+describe('a key cools down', () => {
+  test.each<[what: string, error: AppError, cooldownMs: number]>([
     ['five minutes when it is refused', refused, 300_000],
     ['five minutes when it may not do this', failure('model_auth_failed', { status: 403 }), 300_000],
     ['thirty seconds when it is limited', limited, 30_000],
     ['as long as the provider says', failure('model_rate_limited', { retryAfterMs: 7000 }), 7000],
     ['an hour at most', failure('model_rate_limited', { retryAfterMs: 86_400_000 }), 3_600_000],
     ['five minutes when its credit is used up', unpaid, 300_000],
-  ])('%s, and is then picked again', async (_, error, restMs) => {
+  ])('%s, and is then picked again', async (_, error, cooldownMs) => {
     const scene = setUp()
-    expect(scene.model.rest(a, error)).toBe(true)
-    expect(await restOf(a, scene)).toBe(restMs)
+    expect(scene.model.coolDown(a, error)).toBe(true)
+    expect(await cooldownOf(a, scene)).toBe(cooldownMs)
   })
 
-  test('until the longer of two rests is over', async () => {
+  test('until the longer of two cooldowns is over', async () => {
     const scene = setUp()
-    scene.model.rest(a, failure('model_rate_limited', { retryAfterMs: 60_000 }))
-    scene.model.rest(a, failure('model_rate_limited', { retryAfterMs: 1000 }))
-    expect(await restOf(a, scene)).toBe(60_000)
+    scene.model.coolDown(a, failure('model_rate_limited', { retryAfterMs: 60_000 }))
+    scene.model.coolDown(a, failure('model_rate_limited', { retryAfterMs: 1000 }))
+    expect(await cooldownOf(a, scene)).toBe(60_000)
   })
 
   test('for all models when it is refused or has no credit', () => {
     for (const error of [refused, unpaid]) {
       const { ring, model, pickAt } = setUp()
-      model.rest(a, error)
+      model.coolDown(a, error)
       expect(pickAt(0, ring.forModel('test/other'))).toBe('b')
     }
   })
@@ -119,7 +119,7 @@ describe('a key rests', () => {
   test('for the one model when it is limited, or may not use that one', () => {
     for (const error of [limited, failure('model_auth_failed', { status: 403 })]) {
       const { ring, model, pickAt } = setUp()
-      model.rest(a, error)
+      model.coolDown(a, error)
       expect([pickAt(0, model), pickAt(0, ring.forModel('test/other'))]).toEqual(['b', 'a'])
     }
   })
@@ -132,17 +132,17 @@ describe('a key rests', () => {
     'internal',
   ])('not after %s', (code) => {
     const { model, pickAt, warnings } = setUp()
-    expect(model.rest(a, failure(code))).toBe(false)
+    expect(model.coolDown(a, failure(code))).toBe(false)
     expect([pickAt(0, model), warnings]).toEqual(['a', []])
   })
 })
 
-describe('when all keys rest', () => {
+describe('when all keys cool down', () => {
   test('the error is that of the first to come back, and says when', async () => {
     const { clock, model } = setUp()
-    model.rest(a, refused)
+    model.coolDown(a, refused)
     await clock.advance(10_000)
-    model.rest(b, limited)
+    model.coolDown(b, limited)
     await clock.advance(1000)
     const error = failureOf(() => model.pick(new Set()))
     expect(error).toMatchObject({ code: 'model_rate_limited', retryable: true, retryAfterMs: 29_000 })
@@ -151,8 +151,8 @@ describe('when all keys rest', () => {
 
   test('an error that cannot be mended by waiting stays one', () => {
     const { model } = setUp()
-    model.rest(a, unpaid)
-    model.rest(b, refused)
+    model.coolDown(a, unpaid)
+    model.coolDown(b, refused)
     expect(failureOf(() => model.pick(new Set()))).toMatchObject({
       code: 'model_rate_limited',
       retryable: false,
@@ -160,36 +160,37 @@ describe('when all keys rest', () => {
     })
   })
 
-  test('a key that was tried and may come back at once is not tried twice', () => {
-    const { model } = setUp()
-    model.rest(a, failure('model_rate_limited', { retryAfterMs: 0 }))
-    model.rest(b, refused)
+  test('a key that was too poor for this request is not tried twice, nor kept from the next', () => {
+    const { model, pickAt, warnings } = setUp()
+    expect(model.coolDown(a, failure('model_refused', { status: 402 }))).toBe(true)
+    model.coolDown(b, refused)
     expect(failureOf(() => model.pick(new Set([a, b])))).toMatchObject({
-      code: 'model_rate_limited',
-      retryAfterMs: 0,
+      code: 'model_refused',
+      retryAfterMs: undefined,
     })
+    expect([pickAt(0, model), warnings.length]).toEqual(['a', 1])
   })
 })
 
 describe('the log', () => {
   test('names provider, key and code, and never the key or the words of the provider', () => {
     const { model, warnings } = setUp()
-    model.rest(a, refused)
-    model.rest(b, limited)
+    model.coolDown(a, refused)
+    model.coolDown(b, limited)
     expect(warnings.map(({ fields }) => fields)).toEqual([
-      { provider: 'test', key: 'a', code: 'model_auth_failed', rest_ms: 300_000 },
-      { provider: 'test', key: 'b', code: 'model_rate_limited', rest_ms: 30_000, model: 'test/one' },
+      { provider: 'test', key: 'a', code: 'model_auth_failed', cooldown_ms: 300_000 },
+      { provider: 'test', key: 'b', code: 'model_rate_limited', cooldown_ms: 30_000, model: 'test/one' },
     ])
     expect(JSON.stringify(warnings)).not.toContain('secret')
   })
 
-  test('says it once for calls that fail together, and again after a rest', async () => {
+  test('says it once for calls that fail together, and again after a cooldown', async () => {
     const { model, warnings, clock } = setUp()
-    model.rest(a, refused)
-    model.rest(a, refused)
+    model.coolDown(a, refused)
+    model.coolDown(a, refused)
     expect(warnings).toHaveLength(1)
     await clock.advance(300_000)
-    model.rest(a, refused)
+    model.coolDown(a, refused)
     expect(warnings).toHaveLength(2)
   })
 })

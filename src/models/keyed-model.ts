@@ -10,7 +10,7 @@ export interface KeyedModelOptions {
 
 /**
  * A model with several keys. A key that is refused or limited before the first part of a reply is replaced by another at
- * once; after it, the failure is the caller's, and the key rests all the same.
+ * once; after it, the failure is the caller's, and the key cools down all the same.
  */
 export function createKeyedModel({ keys, create }: KeyedModelOptions): Model {
   const models = new Map(keys.keys.map((key) => [key, create(key)]))
@@ -30,7 +30,7 @@ export function createKeyedModel({ keys, create }: KeyedModelOptions): Model {
         try {
           return await (models.get(key) ?? first).stream(request, { emit: noting, signal })
         } catch (error) {
-          if (!AppError.is(error) || !keys.rest(key, error) || began) throw error
+          if (!AppError.is(error) || !keys.coolDown(key, error) || began) throw error
           tried.add(key)
         }
       }

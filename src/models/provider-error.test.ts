@@ -15,6 +15,16 @@ const cases: [status: number, body: unknown, code: ErrorCode, retryable: boolean
   [400, error({}), 'model_refused', false],
   [401, error({ code: 'invalid_api_key' }), 'model_auth_failed', false],
   [402, error({ message: 'Insufficient credits' }), 'model_rate_limited', false],
+  [
+    402,
+    error({
+      code: 402,
+      message:
+        'This request requires more credits, or fewer max_tokens. You requested up to 65536 tokens, but can only afford 900.',
+    }),
+    'model_refused',
+    false,
+  ],
   [403, error({}), 'model_auth_failed', false],
   [404, error({ code: 'model_not_found' }), 'model_refused', false],
   [408, error({}), 'model_timeout', true],
@@ -49,6 +59,26 @@ const cases: [status: number, body: unknown, code: ErrorCode, retryable: boolean
   [413, error({ message: 'too many tokens' }), 'context_length_exceeded', false],
   [413, error({}), 'model_refused', false],
   [429, error({ message: 'too many tokens per minute' }), 'model_rate_limited', true],
+  [
+    429,
+    error({
+      code: 'rate_limit_exceeded',
+      type: 'tokens',
+      message:
+        'Request too large for gpt-4o in organization org-1 on tokens per min (TPM): Limit 30000, Requested 61337.',
+    }),
+    'context_length_exceeded',
+    false,
+  ],
+  [
+    413,
+    error({
+      code: 'rate_limit_exceeded',
+      message: 'Request too large for model `llama` on tokens per minute (TPM): Limit 6000, Requested 8000',
+    }),
+    'context_length_exceeded',
+    false,
+  ],
   [400, error({ code: 'content_filter' }), 'content_filter', false],
   [400, error({ code: null, innererror: { code: 'ResponsibleAIPolicyViolation' } }), 'content_filter', false],
   [400, [error({ status: 'INVALID_ARGUMENT', code: 400 })], 'model_refused', false],
@@ -104,6 +134,12 @@ describe('errorFromResponse', () => {
     const details = [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '31.5s' }]
     expect(errorOf(429, error({ details })).retryAfterMs).toBe(31_500)
   })
+
+  test('takes a wait of nothing as unsaid: nobody asks again without a pause', () => {
+    const details = [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '0s' }]
+    expect(errorOf(429, error({ details })).retryAfterMs).toBeUndefined()
+    expect(errorOf(429, '', { 'retry-after': '0' }).retryAfterMs).toBeUndefined()
+  })
 })
 
 describe('readRetryAfter', () => {
@@ -111,7 +147,9 @@ describe('readRetryAfter', () => {
     [{ 'retry-after-ms': '120.5', 'retry-after': '9' }, 120.5],
     [{ 'retry-after': '0.25' }, 250],
     [{ 'retry-after': 'Thu, 01 Jan 2026 00:00:07 GMT' }, 7000],
-    [{ 'retry-after': 'Wed, 31 Dec 2025 00:00:00 GMT' }, 0],
+    [{ 'retry-after': 'Wed, 31 Dec 2025 00:00:00 GMT' }, undefined],
+    [{ 'retry-after': '0' }, undefined],
+    [{ 'retry-after-ms': '0', 'retry-after': '9' }, 9000],
     [{ 'retry-after': 'soon' }, undefined],
     [{ 'retry-after': '-5' }, undefined],
     [{ 'retry-after': '' }, undefined],

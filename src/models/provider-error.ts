@@ -22,7 +22,7 @@ export function errorFromResponse(response: FailedResponse): AppError {
   return new AppError(verdict.code, {
     ...verdict.options,
     retryAfterMs: readRetryAfter(response.headers, response.now) ?? readRetryDelay(body),
-    cause: new ProviderFailure(`status ${status}: ${body.slice(0, keptChars)}`, statusOf(status, fault)),
+    cause: new ProviderError(`status ${status}: ${body.slice(0, keptChars)}`, statusOf(status, fault)),
   })
 }
 
@@ -33,12 +33,12 @@ export function errorFromBody(error: unknown): AppError {
   const verdict = judge(fault.status ?? 500, fault)
   return new AppError(verdict.code, {
     ...verdict.options,
-    cause: new ProviderFailure(`error in the stream: ${text.slice(0, keptChars)}`, fault.status),
+    cause: new ProviderError(`error in the stream: ${text.slice(0, keptChars)}`, fault.status),
   })
 }
 
 /** What a provider said. */
-class ProviderFailure extends Error {
+class ProviderError extends Error {
   /** Whoever has several keys asks whether a key was refused (401) or only what it was used for (403). */
   readonly status: number | undefined
 
@@ -75,6 +75,7 @@ interface Verdict {
 function judge(status: number, fault: Fault): Verdict {
   if (isTooLong(status, fault)) return { code: 'context_length_exceeded' }
   if (contentCodes.test(fault.code)) return { code: 'content_filter' }
+  if (status === 402 && tooExpensiveTexts.test(fault.text)) return { code: 'model_refused' }
   if (quotaCodes.test(fault.code) || status === 402 || (status === 400 && quotaTexts.test(fault.text))) {
     return { code: 'model_rate_limited', options: { retryable: false } }
   }
@@ -87,13 +88,18 @@ const contentCodes = /content_filter|content_policy|responsibleaipolicy|data_ins
 const quotaCodes = /insufficient_quota|insufficient_balance|billing_hard_limit|billing_error/
 /** Anthropic and Google say 400, and what it means within. In a text that is quoted there its quotes would be escaped. */
 const quotaTexts = /"message":\s*"your credit balance is too low/
+/** OpenRouter, of a request whose output may cost more than is left: another request is served all the same. */
+const tooExpensiveTexts = /fewer max_tokens|can only afford/
 const badKeyReason = /"reason":\s*"api_key_invalid"/
 const lengthCodes = /context_length_exceeded|context_window_exceeded|exceed_context_size/
 const lengthTexts =
   /maximum context length|context length|context window|context size|context limit|too many tokens|prompt is too long|input is too long|input token count/
+/** OpenAI (429) and Groq (413), of one request that is more than a minute's tokens: waiting does not help it. */
+const largeTexts = /request too large/
 
 function isTooLong(status: number, fault: Fault): boolean {
   if (lengthCodes.test(fault.code)) return true
+  if ((status === 413 || status === 429) && largeTexts.test(fault.text)) return true
   return (status === 400 || status === 413 || status === 422) && lengthTexts.test(fault.text)
 }
 
@@ -137,22 +143,28 @@ function inner(value: unknown): unknown {
   return typeof value === 'object' && value !== null && 'code' in value ? value.code : undefined
 }
 
-/** Milliseconds from `retry-after-ms`, or `retry-after` in seconds or as an HTTP date (RFC 9110, 10.2.3). */
+/**
+ * Milliseconds from `retry-after-ms`, or `retry-after` in seconds or as an HTTP date (RFC 9110, 10.2.3). Undefined where it
+ * does not say, or says that there is nothing to wait for: then it is ours to say when.
+ */
 export function readRetryAfter(headers: IncomingHttpHeaders, now: number): number | undefined {
-  const exact = toNumber(headers['retry-after-ms'])
+  const exact = toWait(toNumber(headers['retry-after-ms']))
   if (exact !== undefined) return exact
   const header = headers['retry-after']
   const seconds = toNumber(header)
-  if (seconds !== undefined) return Math.round(seconds * 1000)
+  if (seconds !== undefined) return toWait(Math.round(seconds * 1000))
   // Every form of an HTTP date begins with a weekday; Date.parse alone takes nearly anything for a date.
-  const date = header !== undefined && /^[A-Z][a-z]{2}/.test(header) ? Date.parse(header) : Number.NaN
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+  return header !== undefined && /^[A-Z][a-z]{2}/.test(header) ? toWait(Date.parse(header) - now) : undefined
 }
 
 /** Google says it in the body, as a `RetryInfo` (google.rpc): `"retryDelay": "31s"`. */
 function readRetryDelay(body: string): number | undefined {
   const seconds = /"retryDelay":\s*"(\d+(?:\.\d+)?)s"/.exec(body)?.[1]
-  return seconds === undefined ? undefined : Math.round(Number(seconds) * 1000)
+  return toWait(Math.round(Number(seconds) * 1000))
+}
+
+function toWait(ms: number | undefined): number | undefined {
+  return ms !== undefined && ms > 0 ? ms : undefined
 }
 
 function toNumber(header: string | string[] | undefined): number | undefined {

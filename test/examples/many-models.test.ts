@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { readEvents, startProgram } from './example-process.ts'
 
-test('an agent answers from its second model, with its second key, and the log says which key rests', async () => {
+test('an agent answers from its second model, with its second key, and the log says which key cools down', async () => {
   const program = await startProgram('examples/many-models.ts', { LOG_LEVEL: 'warn' })
   onTestFinished(async () => {
     expect(await program.stop()).toBe(0)

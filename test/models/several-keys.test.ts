@@ -64,7 +64,7 @@ const limit = (seconds?: number) =>
   )
 
 describe('with a bad key beside a good one', () => {
-  test('no call fails, the bad key is left alone while it rests, and is asked again after it', async () => {
+  test('no call fails, the bad key is left alone while it cools down, and is asked again after it', async () => {
     const { ask, asked, answers, clock, log } = await setUp()
     const askTimes = async (count: number) => {
       const texts = await Promise.all(Array.from({ length: count }, () => ask()))
@@ -98,14 +98,26 @@ describe('with a bad key beside a good one', () => {
     expect(await askTimes(5)).toEqual(new Set(['from the first']))
 
     expect(log.lines().map(({ level, fields }) => [level, fields])).toEqual([
-      ['warn', { provider: 'two', key: 'first', code: 'model_auth_failed', rest_ms: 300_000 }],
+      ['warn', { provider: 'two', key: 'first', code: 'model_auth_failed', cooldown_ms: 300_000 }],
       [
         'warn',
-        { provider: 'two', key: 'first', code: 'model_rate_limited', rest_ms: 12_000, model: 'two/model' },
+        {
+          provider: 'two',
+          key: 'first',
+          code: 'model_rate_limited',
+          cooldown_ms: 12_000,
+          model: 'two/model',
+        },
       ],
       [
         'warn',
-        { provider: 'two', key: 'first', code: 'model_rate_limited', rest_ms: 30_000, model: 'two/model' },
+        {
+          provider: 'two',
+          key: 'first',
+          code: 'model_rate_limited',
+          cooldown_ms: 30_000,
+          model: 'two/model',
+        },
       ],
     ])
     for (const secret of Object.values(secrets)) expect(log.text()).not.toContain(secret)
@@ -120,7 +132,7 @@ describe('with a bad key beside a good one', () => {
     expect(log.lines()).toHaveLength(1)
   })
 
-  test('a key whose credit is used up rests as well', async () => {
+  test('a key whose credit is used up cools down as well', async () => {
     const { ask, asked, answers, clock } = await setUp()
     answers.first = errorReply(429, 'pay first', { error: { code: 'insufficient_quota' } })
     await ask()
@@ -160,7 +172,7 @@ describe('with a bad key beside a good one', () => {
 })
 
 describe('after the first part', () => {
-  test('the failure is the caller’s, no other key is asked, and the key rests', async () => {
+  test('the failure is the caller’s, no other key is asked, and the key cools down', async () => {
     const { registry, upstream, asked, ask, log } = await setUp()
     const chunk = { error: { code: 'rate_limit_exceeded', message: 'enough' } }
     upstream.reply({ steps: [chunkOf({ content: 'Hel' }), { type: 'chunk', chunk }] })
@@ -173,7 +185,7 @@ describe('after the first part', () => {
   })
 })
 
-describe('when all keys rest', () => {
+describe('when all keys cool down', () => {
   test('a call fails at once, as the key that is back first did, and nobody is asked', async () => {
     const { ask, answers, upstream, clock } = await setUp()
     answers.first = refusal
@@ -192,12 +204,31 @@ describe('when all keys rest', () => {
   })
 })
 
-test('keys that may be asked again at once are asked once each in a call', async () => {
-  const { ask, answers, upstream } = await setUp()
-  const again = errorReply(429, 'now', { headers: { 'retry-after': '0' } })
-  Object.assign(answers, { first: again, second: again })
-  await expect(ask()).rejects.toMatchObject({ code: 'model_rate_limited', retryAfterMs: 0 })
-  expect(upstream.requests).toHaveLength(2)
+describe('a request that asks for more than a key can pay', () => {
+  const unaffordable = errorReply(402, 'This request requires more credits, or fewer max_tokens.')
+
+  test('goes to the key that can', async () => {
+    const { ask, answers } = await setUp()
+    answers.first = unaffordable
+    expect(await ask()).toBe('from the second')
+  })
+
+  test('is refused where none can, and no key is kept from others by it', async () => {
+    const { ask, asked, answers, log } = await setUp()
+    Object.assign(answers, { first: unaffordable, second: unaffordable })
+    await expect(ask()).rejects.toMatchObject({ code: 'model_refused', retryAfterMs: undefined })
+    expect([asked('first'), asked('second'), log.lines()]).toEqual([1, 1, []])
+    answers.first = streamReply({ text: ['a short one'] })
+    expect(await ask()).toBe('a short one')
+  })
+})
+
+test('a request that is too large for the limit of the rate costs no key its turn', async () => {
+  const { ask, asked, answers, log } = await setUp()
+  answers.first = errorReply(429, 'Request too large for gpt-4o: Limit 30000, Requested 61337.')
+  await expect(ask()).rejects.toMatchObject({ code: 'context_length_exceeded' })
+  await expect(ask()).rejects.toMatchObject({ code: 'context_length_exceeded' })
+  expect([asked('first'), asked('second'), log.lines()]).toEqual([2, 0, []])
 })
 
 describe('other failures', () => {
@@ -222,7 +253,7 @@ describe('other failures', () => {
   })
 })
 
-test('a single key never rests: it is asked each time', async () => {
+test('a single key never cools down: it is asked each time', async () => {
   const { ask, answers, upstream, log } = await setUp({ provider: { keys: [keys[0]!] } })
   answers.first = refusal
   await expect(ask()).rejects.toMatchObject({ code: 'model_auth_failed' })
