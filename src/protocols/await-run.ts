@@ -44,13 +44,15 @@ export async function awaitRun(options: AwaitOptions): Promise<RunAnswer> {
     const collected = await collect({ context, reader, clock, waitMs, streams: deps.streams })
     run = await runs.get(context.get('principal'), run.id)
     if (collected.outcome === 'gone') return { outcome: 'gone', run }
-    if (collected.outcome === 'waiting') return { outcome: 'waiting', run }
-    const { last, texts } = collected
+    // The wait may be over before the log of a run that has ended was read: on a node that shuts down it is at once.
     if (isSettled(run)) {
+      const texts = collected.outcome === 'ended' ? collected.texts : undefined
       const text = await answerText(deps, run, texts)
       const approvals = run.status === 'suspended' ? await openApprovals(deps, run) : []
       return { outcome: 'settled', run, text, approvals }
     }
+    if (collected.outcome === 'waiting') return { outcome: 'waiting', run }
+    const { last } = collected
     if (last && 'seq' in last) after = last.seq
   }
 }

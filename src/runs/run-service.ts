@@ -1,14 +1,10 @@
 import type { Directory } from '../agent/context.ts'
 import type { Agent } from '../agent/definitions.ts'
 import { modelsAtWork } from '../agent/route.ts'
-import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
-import type { Principal } from '../identity/principal.ts'
 import { createId } from '../ids.ts'
 import { textOf } from '../items.ts'
-import type { Tails } from '../live/tail.ts'
-import type { Wakes } from '../live/wake.ts'
-import { isTerminal, type RunOptions } from '../run-state.ts'
+import type { RunOptions } from '../run-state.ts'
 import type {
   ApprovalRecord,
   CreateRun,
@@ -18,31 +14,21 @@ import type {
   Store,
 } from '../store/store.ts'
 import { toApprovalRequest } from './approvals.ts'
-import type { Executor } from './executor.ts'
+import { cancelRun, interruptHolder, type CancelOptions } from './cancels.ts'
 import { checkRequest } from './input-checks.ts'
 import type { Lease } from './lease.ts'
-import type { Readers } from './readers.ts'
-import { eventsOf, type CreateRunInput, type CreatedRun, type Runs } from './runs.ts'
+import { noteChange } from './note-change.ts'
+import type { CreateRunInput, CreatedRun, Runs } from './runs.ts'
 
-/** How long `cancel` waits for the end. */
-const cancelWaitMs = 5_000
-/** How often a cancel is said again to a holder that may not have been listening yet. */
-const cancelRepeatMs = 50
 /** When a caller that found the node draining shall try again: another takes its place by then. */
 const drainRetryMs = 1_000
 const queueRetryMs = 1_000
 const idempotencyTtlMs = 24 * 3600 * 1000
 
-export interface RunServiceOptions {
-  store: Store
-  tails: Tails
-  wakes: Wakes
-  clock: Clock
+export interface RunServiceOptions extends CancelOptions {
   agents: ReadonlyMap<string, Agent>
   directory: Directory
   definitions: () => Definitions
-  executor: Executor
-  readers: Readers
   lease: Lease
   draining: () => boolean
   maxWaitingRuns: number
@@ -95,15 +81,11 @@ export function createRunService(options: RunServiceOptions): Runs {
   }
 }
 
-/** Tells readers of something that was committed to a run nobody holds, and workers where it is queued again. */
-export function noteChange(options: Pick<RunServiceOptions, 'tails' | 'wakes'>, run: RunRecord): void {
-  options.tails.wake(run.id)
-  options.wakes.committed(run.id)
-  if (run.status === 'queued') options.wakes.work()
-}
-
 async function createRun(options: RunServiceOptions, input: CreateRunInput): Promise<CreatedRun> {
   const { store, executor, lease } = options
+  // Nothing new is asked for: what would stand in the way of a new run is no reason to refuse it.
+  const repeated = input.idempotency && (await findRepeated(options, input))
+  if (repeated) return { run: repeated, attached: true }
   if (options.draining()) throw new AppError('draining', { retryAfterMs: drainRetryMs })
   const agent = options.agents.get(input.agent)
   if (!agent) throw new AppError('agent_not_found', { details: { agent: input.agent } })
@@ -114,7 +96,7 @@ async function createRun(options: RunServiceOptions, input: CreateRunInput): Pro
   const slot = lease.held() ? executor.reserve() : undefined
   let executing = false
   try {
-    if (!slot && (await store.runs.countQueued(options.maxQueuedRuns)) >= options.maxQueuedRuns) {
+    if (!slot && (await store.runs.countClaimable(options.maxQueuedRuns)) >= options.maxQueuedRuns) {
       throw new AppError('queue_full', { retryAfterMs: queueRetryMs })
     }
     const create = toCreateRun(options, { input, id, runOptions })
@@ -132,7 +114,9 @@ async function createRun(options: RunServiceOptions, input: CreateRunInput): Pro
     if (start && slot) {
       executing = true
       slot.execute({ run, start, rescued: false }, input.input)
-    } else if (input.onConflict === 'interrupt') await interruptHolder(options, { input, run })
+    } else if (input.onConflict === 'interrupt') {
+      await interruptHolder(options, { run, actor: input.principal.name })
+    }
     return { run, attached: false }
   } finally {
     if (!executing) {
@@ -141,6 +125,18 @@ async function createRun(options: RunServiceOptions, input: CreateRunInput): Pro
       options.wakes.work()
     }
   }
+}
+
+/** The run that the same request was for before. Throws `idempotency_key_reused`. */
+async function findRepeated(
+  { store, clock }: RunServiceOptions,
+  { principal, idempotency }: CreateRunInput,
+): Promise<RunRecord | undefined> {
+  if (!idempotency) return undefined
+  const { route, key, fingerprint } = idempotency
+  const used = await store.runs.findByKey(principal, { route, key, now: clock.now() })
+  if (used && used.fingerprint !== fingerprint) throw new AppError('idempotency_key_reused')
+  return used?.run
 }
 
 function toCreateRun(
@@ -198,85 +194,6 @@ async function toConflict(
   }
   const retry = code === 'queue_full' ? { retryAfterMs: queueRetryMs } : {}
   return new AppError(code, Object.keys(details).length > 0 ? { details, ...retry } : retry)
-}
-
-async function interruptHolder(
-  options: RunServiceOptions,
-  parts: { input: CreateRunInput; run: RunRecord },
-): Promise<void> {
-  const { principal } = parts.input
-  const { conversation_id } = parts.run
-  if (conversation_id === null) return
-  const conversation = await options.store.conversations.find(principal, {
-    id: conversation_id,
-    now: options.clock.now(),
-  })
-  const holder = conversation?.holder_run_id
-  if (!holder || holder === parts.run.id) return
-  await tellCancel(options, { scope: principal, runId: holder, actor: principal.name, reason: 'interrupted' })
-}
-
-interface CancelInput {
-  scope: Principal
-  runId: string
-  actor: string
-  reason: string
-}
-
-/** Writes the cancel and tells the holder, without waiting for the end. */
-async function tellCancel(
-  options: RunServiceOptions,
-  input: CancelInput,
-): Promise<{ run: RunRecord; ended: boolean }> {
-  const { store, executor, wakes, clock } = options
-  const result = await store.runs.cancel({
-    scope: input.scope,
-    run_id: input.runId,
-    actor: input.actor,
-    reason: input.reason,
-    now: clock.now(),
-  })
-  if (result.outcome === 'not_found') return notFound()
-  if (result.outcome === 'cancelled') {
-    noteChange(options, result.run)
-    wakes.work()
-  }
-  if (result.outcome === 'signalled' && !executor.interrupt(input.runId, 'cancelled'))
-    wakes.cancel(input.runId)
-  return { run: result.run, ended: result.outcome !== 'signalled' }
-}
-
-export async function cancelRun(
-  options: RunServiceOptions,
-  input: CancelInput,
-): Promise<{ run: RunRecord; ended: boolean }> {
-  const { store, readers, clock, executor } = options
-  const told = await tellCancel(options, input)
-  if (told.ended) return told
-  const reader = readers.open({ run: told.run, after: told.run.last_seq })
-  let forgetWait = () => {}
-  const waited = new Promise<void>((resolve) => {
-    forgetWait = clock.after(cancelWaitMs, resolve)
-  })
-  let forgetRepeat = () => {}
-  const repeat = () => {
-    executor.interrupt(input.runId, 'cancelled')
-    forgetRepeat = clock.after(cancelRepeatMs, repeat)
-  }
-  repeat()
-  try {
-    await Promise.race([endOf(reader), waited])
-  } finally {
-    forgetWait()
-    forgetRepeat()
-    reader.detach('server')
-  }
-  const run = (await store.runs.find(input.scope, input.runId)) ?? notFound()
-  return { run, ended: isTerminal(run.status) }
-}
-
-async function endOf(reader: Parameters<typeof eventsOf>[0]): Promise<void> {
-  for await (const event of eventsOf(reader)) if (event.type === 'run.end') return
 }
 
 async function outputText(store: Store, run: RunRecord): Promise<string> {

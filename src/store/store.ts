@@ -339,6 +339,11 @@ export interface Store {
       now: number
     }): Promise<ToolResultsResult>
     find(scope: Scope, run_id: string): Promise<RunRecord | undefined>
+    /** The run that an idempotency key was used for, and the fingerprint of that request. Undefined: the key is free. */
+    findByKey(
+      scope: Scope,
+      input: { route: string; key: string; now: number },
+    ): Promise<{ run: RunRecord; fingerprint: string } | undefined>
     /** Newest first. */
     list(
       scope: Scope,
@@ -348,8 +353,8 @@ export interface Store {
     load(run_id: string): Promise<RunRecord | undefined>
     /** internal. For a run of `store: false`, and for retention. Only a terminal run that no other run continues. */
     delete(run_id: string): Promise<boolean>
-    /** internal. How many runs are queued, counted up to `limit`. */
-    countQueued(limit: number): Promise<number>
+    /** internal. How many queued runs wait for nothing but a place, counted up to `limit`. */
+    countClaimable(limit: number): Promise<number>
     /** internal. Whether anything can be claimed now; cheap. */
     hasWork(input: { epoch: number; now: number }): Promise<boolean>
   }

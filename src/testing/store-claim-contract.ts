@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import type { OpenStore } from './store-scene.ts'
-import { attemptGap, sceneTest, session } from './store-scene.ts'
+import { attemptGap, pendingCall, sceneTest, session } from './store-scene.ts'
 
 export function describeClaim(open: OpenStore): void {
   const it = sceneTest(open)
@@ -23,6 +23,23 @@ export function describeClaim(open: OpenStore): void {
       expect(await scene.log(first)).toEqual([claimed?.start])
       expect((await scene.claim())?.run.id).toBe(second.id)
       expect(await scene.claim()).toBeNull()
+    })
+
+    it('has before it what waits for nothing but a place, and not what waits behind a conversation', async (scene) => {
+      const { runs } = scene.store
+      const holder = await scene.run({ conversation: session('a') })
+      await scene.suspend(holder, { calls: [pendingCall('call_1')] })
+      for (let i = 0; i < 3; i += 1) await scene.queue({ conversation: session('a') })
+      expect(await runs.countClaimable(9)).toBe(0)
+      await scene.queue()
+      await scene.queue({ conversation: session('b') })
+      await scene.queue({ conversation: session('b') })
+      expect(await runs.countClaimable(9)).toBe(2)
+      expect(await runs.countClaimable(1)).toBe(1)
+      await scene.cancel(holder)
+      expect(await runs.countClaimable(9)).toBe(3)
+      await scene.claim()
+      expect(await runs.countClaimable(9)).toBe(2)
     })
 
     it('takes nothing under an epoch that is not live', async (scene) => {

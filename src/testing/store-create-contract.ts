@@ -316,6 +316,29 @@ function describeIdempotency(open: OpenStore): void {
       expect(results.map(({ outcome }) => outcome)).toEqual(['created', 'attached', 'attached', 'attached'])
     })
 
+    it('is found with its run and the fingerprint of its request, while it holds', async (scene) => {
+      const fingerprint = 'f\u0000"\ud800'
+      const named = { route: 'POST /r\\"', key: 'k"\\' }
+      const idempotency = { ...named, fingerprint, expires_at: scene.now + 1000 }
+      const { runs } = scene.store
+      const find = (input: Partial<typeof named> = {}, scope = scene.scope) =>
+        runs.findByKey(scope, { ...named, ...input, now: scene.now })
+      expect(await find()).toBeUndefined()
+      const run = await scene.queue({ idempotency })
+      expect(await find()).toEqual({ run, fingerprint })
+      expect(await find({ key: 'other' })).toBeUndefined()
+      expect(await find({ route: 'other' })).toBeUndefined()
+      expect(await find({}, { owner: 'bob', namespace: 'shop' })).toBeUndefined()
+      expect(await find({}, { owner: 'alice', namespace: '' })).toBeUndefined()
+      await scene.cancel(run)
+      expect(await find()).toEqual({ run: await scene.load(run), fingerprint })
+      scene.now += 1000
+      expect(await find()).toBeUndefined()
+      scene.now -= 1000
+      expect(await runs.delete(run.id)).toBe(true)
+      expect(await find()).toBeUndefined()
+    })
+
     it('refuses another request', async (scene) => {
       const idempotency = { route: 'r', key: 'k', fingerprint: 'f', expires_at: scene.now + 1000 }
       await scene.queue({ idempotency })

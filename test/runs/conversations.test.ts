@@ -1,17 +1,26 @@
 import { describe, expect, test } from 'vitest'
 import { tool } from '../../src/agent/tool.ts'
+import { AppError } from '../../src/errors.ts'
 import { anonymous } from '../../src/identity/principal.ts'
 import { scriptedModel, type ScriptedReply } from '../../src/models/scripted.ts'
 import { createFakeClock } from '../../src/testing/fake-clock.ts'
 import { deferred } from '../agent/deferred.ts'
-import { advanceUntil, principal, startEngine, transcript, userMessage } from '../agent/engine-under-test.ts'
+import {
+  advanceUntil,
+  principal,
+  startEngine,
+  transcript,
+  userMessage,
+  type EngineUnderTestOptions,
+} from '../agent/engine-under-test.ts'
+import { createLogCapture } from '../agent/log-capture.ts'
 
 const conversation = { session: 's' }
 const gated = tool({ name: 'gated', description: 'Asks.', approval: 'required', execute: () => 'done' })
 const callGated: ScriptedReply = { toolCalls: [{ name: 'gated', arguments: {} }] }
 
 /** An engine whose first run holds its conversation until `letGo`. */
-async function heldConversation(options: { maxWaitingRuns?: number } = {}) {
+async function heldConversation(options: Omit<EngineUnderTestOptions, 'model'> = {}) {
   const letGo = deferred()
   const model = scriptedModel((request) =>
     transcript(request).at(-1) === 'user: holder'
@@ -112,6 +121,57 @@ describe('requests at once', () => {
       cancel: { actor: 'anonymous', reason: 'interrupted' },
     })
     expect(transcript(model.calls[1])).toEqual(['user: holder', 'user: now'])
+  })
+
+  test('interrupt: a holder that was not listening yet is told again', async () => {
+    const [claimed, handOver] = [deferred(), deferred()]
+    let first = true
+    const model = scriptedModel((request) =>
+      transcript(request).at(-1) === 'user: holder' ? { text: 'endless', hang: true } : 'Done.',
+    )
+    const engine = await startEngine({
+      model,
+      wrapStore: (store) => ({
+        ...store,
+        runs: {
+          ...store.runs,
+          async create(input) {
+            const result = await store.runs.create(input)
+            if (first) {
+              first = false
+              claimed.resolve()
+              await handOver.promise
+            }
+            return result
+          },
+        },
+      }),
+    })
+    const holder = engine.start({ input: 'holder', conversation })
+    await claimed.promise
+    const interrupting = await engine.start({ input: 'now', conversation, onConflict: 'interrupt' })
+    handOver.resolve()
+    expect((await engine.settled(interrupting)).status).toBe('completed')
+    expect((await engine.load(await holder)).status).toBe('cancelled')
+  })
+
+  test('interrupt: the new run is accepted also where its holder cannot be cancelled', async () => {
+    const log = createLogCapture()
+    const { engine, holder, letGo } = await heldConversation({
+      logger: log.logger,
+      wrapStore: (store) => ({
+        ...store,
+        runs: { ...store.runs, cancel: () => Promise.reject(new AppError('store_unavailable')) },
+      }),
+    })
+    const run = await engine.start({ input: 'now', conversation, onConflict: 'interrupt' })
+    expect(run.status).toBe('queued')
+    expect(log.lines()).toMatchObject([
+      { level: 'error', fields: { run_id: run.id, err: { code: 'store_unavailable' } } },
+    ])
+    letGo()
+    await engine.settled(holder)
+    expect((await engine.settled(run)).status).toBe('completed')
   })
 
   test('interrupt where nobody holds it is like any other', async () => {

@@ -30,6 +30,8 @@ function countingModel(turns: (index: number) => number) {
   return { model, most }
 }
 
+const slow = (until: Promise<void>) => ({ text: 'slow', gate: () => until })
+
 describe('MAX_CONCURRENT_RUNS', () => {
   test('one at a time: the others are queued, and each follows as soon as there is room', async () => {
     const { model, most } = countingModel(() => 3)
@@ -64,10 +66,39 @@ describe('MAX_CONCURRENT_RUNS', () => {
     const release = deferred()
     const model = scriptedModel([{ text: 'x', gate: () => release.promise }], { atEnd: 'repeat' })
     const engine = await startEngine({ model, maxConcurrentRuns: 1, maxQueuedRuns: 2 })
-    const runs = [await engine.start(), await engine.start(), await engine.start()]
+    const idempotency = { route: 'r', key: 'k', fingerprint: 'f' }
+    const runs = [await engine.start(), await engine.start(), await engine.start({ idempotency })]
     await expect(engine.start()).rejects.toMatchObject({ code: 'queue_full', retryAfterMs: 1000 })
+    // Who repeats a request asks for nothing new.
+    expect(await engine.start({ idempotency })).toEqual(runs[2])
+    await expect(
+      engine.start({ idempotency: { ...idempotency, fingerprint: 'other' } }),
+    ).rejects.toMatchObject({ code: 'idempotency_key_reused' })
     release.resolve()
     for (const run of runs) expect((await engine.settled(run)).status).toBe('completed')
+  })
+
+  test('runs that wait behind suspended ones take nobody the place', async () => {
+    const release = deferred()
+    const gated = tool({ name: 'gated', description: 'Asks.', approval: 'required', execute: () => 1 })
+    const model = scriptedModel([{ toolCalls: [{ name: 'gated', arguments: {} }] }, slow(release.promise)], {
+      atEnd: 'repeat',
+    })
+    const engine = await startEngine({
+      model,
+      agent: { tools: [gated] },
+      maxConcurrentRuns: 1,
+      maxQueuedRuns: 2,
+    })
+    const conversation = { session: 's' }
+    expect((await engine.finish({ conversation })).run.status).toBe('suspended')
+    const parked = [1, 2, 3].map(() => engine.start({ conversation, background: true }))
+    expect((await Promise.all(parked)).map(({ status }) => status)).toEqual(Array(3).fill('queued'))
+    const running = await engine.start()
+    const waiting = [await engine.start(), await engine.start()]
+    await expect(engine.start()).rejects.toMatchObject({ code: 'queue_full' })
+    release.resolve()
+    for (const run of [running, ...waiting]) expect((await engine.settled(run)).status).toBe('completed')
   })
 
   test('a suspended run takes no place', async () => {
@@ -137,12 +168,12 @@ describe('RUN_TIMEOUT', () => {
 describe('a node that drains', () => {
   test('refuses new runs with 503', async () => {
     const letGo = deferred()
-    const model = scriptedModel([{ text: 'slow', gate: () => letGo.promise }])
+    const model = scriptedModel([slow(letGo.promise)])
     const server = await createTestServer({ model })
     onTestFinished(() => server.close())
     const body = { input: 'hi' }
-    const slow = server.request('/v1/agents/assistant/runs', { body: { ...body, background: true } })
-    expect((await slow).status).toBe(202)
+    const started = server.request('/v1/agents/assistant/runs', { body: { ...body, background: true } })
+    expect((await started).status).toBe(202)
     const closing = server.close(10_000)
     const refused = await server.request('/v1/agents/assistant/runs', { body })
     expect(refused.status).toBe(503)
@@ -153,6 +184,26 @@ describe('a node that drains', () => {
     letGo.resolve()
     await closing
     expect(server.gauges().activeRuns).toBe(0)
+  })
+
+  test('answers the repeat of a request: with its run, which may have its answer', async () => {
+    const letGo = deferred()
+    const server = await createTestServer({ model: scriptedModel(['Done.', slow(letGo.promise)]) })
+    onTestFinished(() => server.close())
+    const ask = async (key: string, background?: true) => {
+      const body = { input: 'hi', ...(background && { background }) }
+      const headers = { 'idempotency-key': key }
+      const response = await server.request('/v1/agents/assistant/runs', { body, headers })
+      return { status: response.status, body: (await response.json()) as { id: string } }
+    }
+    const done = await ask('done')
+    const running = await ask('running', true)
+    const closing = server.close(10_000)
+    expect(await ask('new')).toMatchObject({ status: 503, body: { code: 'draining' } })
+    expect(await ask('done')).toEqual(done)
+    expect(await ask('running', true)).toMatchObject({ status: 202, body: { id: running.body.id } })
+    letGo.resolve()
+    await closing
   })
 
   test('waits for runs within its grace, then gives them back: another node starts the step anew', async () => {

@@ -19,7 +19,7 @@ const allowed: [sql: RegExp, why: string][] = [
   [/SELECT max\(epoch\) FROM nodes/, 'a hundred rows at most, by key'],
   [/^UPDATE nodes SET voided_at = \? WHERE voided_at IS NULL$/, 'a hundred rows at most'],
   [/\(SELECT count\(\*\) FROM conversations\)/, 'counts along an index'],
-  [/FROM \(SELECT 1 FROM runs WHERE status = 'queued' LIMIT \?\)/, 'counts along an index, up to a limit'],
+  [/FROM \(SELECT 1 FROM runs WHERE claimable = 1 LIMIT \?\)/, 'counts along an index, up to a limit'],
   [/SELECT id FROM chain ORDER BY depth$/, 'sorts the ids of one chain'],
 ]
 

@@ -164,10 +164,13 @@ function createRunInsert({ db }: WriteContext) {
   }
 }
 
+/** What a key was used for, where it is not due. Of owner, namespace, route, key, now. */
+export const keyQuery = `SELECT fingerprint, run_id FROM idempotency
+  WHERE owner = ? AND namespace = ? AND route = ? AND key = ? AND expires_at > ?`
+
 function createIdempotency({ db, runs }: WriteContext) {
   const find = db.prepare<[string, string, string, string, number], { fingerprint: string; run_id: string }>(
-    `SELECT fingerprint, run_id FROM idempotency
-     WHERE owner = ? AND namespace = ? AND route = ? AND key = ? AND expires_at > ?`,
+    keyQuery,
   )
   const replace = db.prepare(
     `INSERT OR REPLACE INTO idempotency (owner, namespace, route, key, fingerprint, run_id, expires_at)

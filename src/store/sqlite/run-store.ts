@@ -8,8 +8,8 @@ import { createListQuery } from './list-query.ts'
 import type { Reader } from './reader.ts'
 import type { RunRow } from './rows.ts'
 import { parse, runColumns, toRunRecord } from './rows.ts'
-import type { CreateInput } from './run-create.ts'
-import { toColumn, toScopeColumns } from './text-column.ts'
+import { keyQuery, type CreateInput } from './run-create.ts'
+import { fromColumn, toColumn, toScopeColumns } from './text-column.ts'
 import type { WriterClient } from './writer-client.ts'
 
 export function createRunStore(reader: Reader, writer: WriterClient, live: LiveEpoch): Store['runs'] {
@@ -17,8 +17,11 @@ export function createRunStore(reader: Reader, writer: WriterClient, live: LiveE
   const find = reader.rows<[string, string, string], RunRow>(
     `SELECT ${runColumns} FROM runs WHERE id = ? AND owner = ? AND namespace = ?`,
   )
-  const queued = reader.values<[number], number>(
-    "SELECT count(*) FROM (SELECT 1 FROM runs WHERE status = 'queued' LIMIT ?)",
+  const byKey = reader.rows<[string, string, string, string, number], [fingerprint: string, run_id: string]>(
+    keyQuery,
+  )
+  const claimable = reader.values<[number], number>(
+    'SELECT count(*) FROM (SELECT 1 FROM runs WHERE claimable = 1 LIMIT ?)',
   )
   const work = reader.values<[number], number>(
     `SELECT EXISTS (SELECT 1 FROM runs WHERE claimable = 1)
@@ -50,13 +53,20 @@ export function createRunStore(reader: Reader, writer: WriterClient, live: LiveE
       const row = find.get(run_id, owner, namespace)
       return row && toRunRecord(row)
     },
+    async findByKey(scope, { route, key, now }) {
+      const { owner, namespace } = toScopeColumns(scope)
+      const used = byKey.get(owner, namespace, toColumn(route), toColumn(key), now)
+      // A run that was deleted since leaves its key free.
+      const row = used && load.get(used[1])
+      return row && { run: toRunRecord(row), fingerprint: fromColumn(used[0]) }
+    },
     list: createList(reader),
     async load(run_id) {
       const row = load.get(run_id)
       return row && toRunRecord(row)
     },
     delete: async (run_id) => writer.write('runs.delete', run_id),
-    countQueued: async (limit) => queued.get(limit) ?? 0,
+    countClaimable: async (limit) => claimable.get(limit) ?? 0,
     hasWork: async ({ epoch }) => live.holds(epoch) && work.get(epoch) === 1,
   }
 }
