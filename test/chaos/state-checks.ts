@@ -188,14 +188,17 @@ function checkUsage(state: StoredState, events: readonly LoggedEvent[]): string[
     plan: eventsOf(events, 'plan.update').length,
     summary: notes('summary', false),
   }
-  const faults = Object.entries(expected).flatMap(([kind, count]) =>
-    used[kind as keyof typeof expected] === count
-      ? []
-      : [`${count} of ${kind}, counted ${JSON.stringify(used)}`],
-  )
+  // Estimates of tries that broke off are too small to reach beyond what counts replies and choices.
+  const isEstimated = state.warnings.some(({ code }) => code === 'usage_estimated')
+  const faults = Object.entries(expected).flatMap(([kind, count]) => {
+    const counted = used[kind as keyof typeof expected]
+    const fits = isEstimated && kind === 'reply' ? counted > count : counted === count
+    return fits ? [] : [`${count} of ${kind}, counted ${JSON.stringify(used)}`]
+  })
   const ends = replies.map(({ step }) => step)
   if (ends.some((step, i) => step !== i)) faults.push(`steps ended: ${ends.join(', ')}`)
-  if (used.choice > (state.agent === 'switchboard' ? 1 : 0)) faults.push(`${used.choice} choices`)
+  if (!isEstimated && used.choice > (state.agent === 'switchboard' ? 1 : 0))
+    faults.push(`${used.choice} choices`)
   // Beside others a reply may be counted with their commit, and be lost itself.
   const servedReplies = countServedReplies(state)
   const unbroken = state.status === 'completed' && eventsOf(events, 'run.start').length === 1
