@@ -4,7 +4,7 @@ import type { Principal } from '../identity/principal.ts'
 import type { Item, PlacedItem } from '../items.ts'
 import type { Logger } from '../logger.ts'
 import type { Model } from '../models/model.ts'
-import type { RunOptions, Spent, Usage } from '../run-state.ts'
+import type { RunOptions, RunWarning, Spent, Usage } from '../run-state.ts'
 import type { ApprovalRecord, Commit, LedgerRecord } from '../store/store.ts'
 import type { Agent, AnyTool, Budget, ModelChoice } from './definitions.ts'
 
@@ -92,8 +92,6 @@ export interface Totals {
   spent: Spent
   /** Clock of the attempt when `spent.worked_ms` was 0 for it: monotonic, in milliseconds. */
   readonly workingSince: number
-  /** Codes of what the run was warned of: some things are said once. Shared with the agents that serve it. */
-  readonly warned: Set<string>
   /** Of whoever called the agent: what is counted here is counted there too. Null: these are the run's. */
   readonly parent: Totals | null
 }
@@ -149,6 +147,8 @@ export interface RunContext {
   readonly log: StepLog
   /** The run's own, where `log` is of an agent that serves it as a tool; else the same. */
   readonly runLog: StepLog
+  /** What was said by `warnOnce`, and all warnings of earlier attempts. One list with the agents that serve it. */
+  readonly warned: RunWarning[]
   /** Fires with an `Interruption` as its reason. */
   readonly signal: AbortSignal
   readonly clock: Clock

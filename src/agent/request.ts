@@ -8,7 +8,7 @@ import { ownInstructions, replacesInstructions } from './instructions.ts'
 import { isForProviders, outputInstructions, outputOf } from './output.ts'
 import { runBeforeModel } from './run-hooks.ts'
 import { offeredTools } from './toolbox.ts'
-import { warn } from './warn.ts'
+import { warnOnce } from './warn.ts'
 
 /** `turns`: how many earlier runs are sent along. */
 export type Prepared = { request: ModelRequest; turns: number } | { refused: string }
@@ -32,7 +32,7 @@ export async function prepareRequest(
   })
   if (trimmed || (!earlier.complete && !summary)) {
     const message = 'The oldest turns of the conversation were left out of the request.'
-    warn(context, 'history_trimmed', message)
+    warnOnce(context, { code: 'history_trimmed', message })
   }
   const { options } = context
   const output = outputOf(context)

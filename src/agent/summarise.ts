@@ -9,7 +9,7 @@ import { buildHistory, charsPerToken, type BuiltHistory } from './history.ts'
 import { historyLimits } from './request.ts'
 import { totalsOf } from './totals.ts'
 import { transcriptOf } from './transcript.ts'
-import { warn } from './warn.ts'
+import { warnOnce } from './warn.ts'
 
 const defaultInstructions = `Summarise the conversation below for somebody who must carry it on without having read it: what the user wants, what was found out and decided, names, numbers and open points. Write only the summary.`
 
@@ -19,16 +19,14 @@ const windowShare = 0.6
 /** Of one turn; a longer one is cut in its middle. In characters. */
 const maxTurnChars = 20_000
 
-const failed = new WeakSet<RunContext>()
-
 /**
  * Replaces turns that no longer fit by a summary a model writes, and commits it: it holds for this run and for every one that
  * continues it. Does nothing where everything fits, or where the agent does not ask for it. Where no summary can be had, the
- * run is warned (`summary_failed`) and goes on without the turns; it does not ask again in this attempt.
+ * run is warned (`summary_failed`) and goes on without the turns; it does not ask again.
  */
 export async function summarise(context: RunContext): Promise<void> {
   const { summarise: options } = context.agent.history
-  if (!options || failed.has(context)) return
+  if (!options || context.warned.some(({ code }) => code === 'summary_failed')) return
   const { items: earlier } = await context.history()
   if (earlier.length === 0) return
   const limits = historyLimits(context)
@@ -81,10 +79,9 @@ function tell({ left, summary }: Told, maxChars: number): string {
 }
 
 function fail(context: RunContext, error: unknown): void {
-  failed.add(context)
   const code = AppError.is(error) ? error.code : error instanceof RefusedInquiry ? 'content_filter' : 'empty'
   const cause = AppError.is(error) ? error.cause : error
   context.logger.warn({ code, err: traceOf(cause) }, 'the conversation could not be summarised')
   const message = 'The oldest turns of the conversation could not be summarised.'
-  warn(context, 'summary_failed', message)
+  warnOnce(context, { code: 'summary_failed', message })
 }

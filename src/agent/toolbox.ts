@@ -2,7 +2,7 @@ import type { ModelTool } from '../models/model.ts'
 import { handoffNames, transferToolName } from './agent.ts'
 import type { RunContext } from './context.ts'
 import type { Agent, AnyTool } from './definitions.ts'
-import { warn } from './warn.ts'
+import { warnOnce } from './warn.ts'
 
 /**
  * The agent's own tools and those of its sources, by name. Where two have one name its own stand first, and its transfers; then
@@ -20,7 +20,10 @@ export async function toolsOf(context: RunContext): Promise<ReadonlyMap<string, 
   for (const tool of found.tools) {
     if (!tools.has(tool.name) && !taken.has(tool.name)) tools.set(tool.name, tool)
   }
-  for (const name of found.missing) warnMissing(context, name)
+  for (const name of found.missing) {
+    const message = `The tools of ${name} cannot be reached now.`
+    warnOnce(context, { code: 'tools_unavailable', message }, 'message')
+  }
   context.toolsFound = { agent, step, tools }
   return tools
 }
@@ -73,15 +76,4 @@ function ownTools(agent: Agent): ReadonlyMap<string, AnyTool> {
   const tools = new Map(agent.tools.map((tool) => [tool.name, tool]))
   ownByAgent.set(agent, tools)
   return tools
-}
-
-const warned = new WeakMap<RunContext, Set<string>>()
-
-function warnMissing(context: RunContext, name: string): void {
-  const told = warned.get(context) ?? new Set()
-  warned.set(context, told)
-  if (told.has(name)) return
-  told.add(name)
-  const message = `The tools of ${name} cannot be reached now.`
-  warn(context, 'tools_unavailable', message)
 }

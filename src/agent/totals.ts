@@ -1,29 +1,25 @@
 import type { Clock } from '../clock.ts'
 import type { Model, ModelRequest } from '../models/model.ts'
-import { addUsage, noUsage, type RunWarning, type Spent, type Usage } from '../run-state.ts'
+import { addUsage, noUsage, type Spent, type Usage } from '../run-state.ts'
 import type { Batch, RunContext, Totals } from './context.ts'
 import type { Agent } from './definitions.ts'
 import { charsPerToken, estimateTokens } from './history.ts'
 import type { ReplyBuilder } from './reply-builder.ts'
-import { warn } from './warn.ts'
+import { warnOnce } from './warn.ts'
 
 const nothingSpent: Spent = { cost: null, tool_calls: 0, worked_ms: 0 }
 
 /** Totals of a run that go on from what earlier attempts counted. */
-export function createTotals(
-  before: { usage: Usage; spent: Spent | null; warnings: readonly RunWarning[] },
-  clock: Clock,
-): Totals {
+export function createTotals(before: { usage: Usage; spent: Spent | null }, clock: Clock): Totals {
   const spent = { ...(before.spent ?? nothingSpent) }
   const workingSince = clock.monotonic() - spent.worked_ms
-  const warned = new Set(before.warnings.map(({ code }) => code))
-  return { usage: before.usage, spent, workingSince, warned, parent: null }
+  return { usage: before.usage, spent, workingSince, parent: null }
 }
 
 /** Totals of an agent that serves as a tool, from its start in this attempt: what it used before is the run's only. */
 export function createServedTotals(parent: Totals, clock: Clock): Totals {
   const spent = { ...nothingSpent }
-  return { usage: noUsage, spent, workingSince: clock.monotonic(), warned: parent.warned, parent }
+  return { usage: noUsage, spent, workingSince: clock.monotonic(), parent }
 }
 
 /** The limits of a run: what its request asks for, those of the agent that was called and of the one at work. */
@@ -66,11 +62,12 @@ interface Call {
  */
 export function countUsage(context: RunContext, { model, request, usage, reply }: Call): number | undefined {
   const used = usage ?? estimateUsage(request, reply.written())
-  if (!usage) warnOnce(context, 'usage_estimated', estimated(model.id))
+  if (!usage) warnOnce(context, { code: 'usage_estimated', message: estimated(model.id) })
   const cost = context.directory.costOf(model.id, used)
   if (cost === undefined && context.budgets.some(({ budget }) => budget.cost !== undefined)) {
     const message = `The cost of a call of ${model.id} is not known: the budget does not count it.`
-    if (warnOnce(context, 'cost_unknown', message)) context.logger.warn({ code: 'cost_unknown' }, message)
+    const code = 'cost_unknown'
+    if (warnOnce(context, { code, message })) context.logger.warn({ code }, message)
   }
   for (let totals: Totals | null = context.totals; totals; totals = totals.parent) {
     totals.usage = addUsage(totals.usage, used)
@@ -91,14 +88,6 @@ function estimateUsage({ instructions = '', items, tools }: ModelRequest, writte
   const input_tokens = estimateTokens(items) + Math.ceil(frame / charsPerToken)
   const output_tokens = Math.ceil(written / charsPerOutputToken)
   return { input_tokens, output_tokens, total_tokens: input_tokens + output_tokens }
-}
-
-/** False: it was said before. What is counted is the run's, and so is the warning, whoever made the call. */
-function warnOnce({ totals, runLog }: RunContext, code: string, message: string): boolean {
-  if (totals.warned.has(code)) return false
-  totals.warned.add(code)
-  warn({ log: runLog }, code, message)
-  return true
 }
 
 /** Adds a tool call that is about to run. */

@@ -81,6 +81,7 @@ export async function openContext(options: ContextOptions, input: Opening): Prom
     drive: runLoop,
     log,
     runLog: log,
+    warned: [...run.warnings],
     signal,
     clock,
     logger,

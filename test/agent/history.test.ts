@@ -170,6 +170,23 @@ describe('trimming', () => {
     expect(warnings).toMatchObject([{ code: 'history_trimmed' }])
   })
 
+  test('in every request of a run, of which a warning tells once', async () => {
+    const pay = tool({ name: 'pay', description: 'Pays.', approval: 'required', execute: () => 'paid' })
+    const callPay: ScriptedReply = { toolCalls: [{ name: 'pay', arguments: {} }] }
+    const model = scriptedModel(['First.', callEcho('a'), callPay, callEcho('b'), 'Done.'])
+    const engine = await startEngine({ model, agent: { tools: [echo, pay], history: { maxTurns: 0 } } })
+    await engine.finish({ input: 'one', conversation: session })
+    const { run } = await engine.finish({ input: 'two', conversation: session })
+    const [approval] = await engine.runs.pendingApprovals(run)
+    await engine.approvals.decide(anonymous, approval?.id ?? '', { decision: 'approve' })
+    await engine.events(run, run.last_seq)
+    const events = await engine.events(await engine.load(run))
+    expect(model.calls.slice(1).map((request) => transcript(request)[0])).toEqual(
+      Array.from({ length: 4 }, () => 'user: two'),
+    )
+    expect(eventsOfType(events, 'warning')).toMatchObject([{ code: 'history_trimmed' }])
+  })
+
   test('nothing is left out, and nothing said, when all fits', async () => {
     const { lines, warnings } = await talk({ maxTurns: 5 })
     expect(lines).toHaveLength(11)

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { agent } from '../../src/agent/agent.ts'
 import type { AnyTool, ToolSource } from '../../src/agent/definitions.ts'
 import { tool } from '../../src/agent/tool.ts'
 import { anonymous } from '../../src/identity/principal.ts'
@@ -54,6 +55,22 @@ describe('of two sources with a tool of the same name', () => {
       'from the second',
     ])
   })
+})
+
+test('a run is warned of each source that is away, once, whichever of its agents misses it', async () => {
+  const [one, two] = [source('one', gone), source('two', gone)]
+  const look: ScriptedReply = { toolCalls: [{ name: 'look', arguments: {} }] }
+  const tools = [named('look', 'seen'), one, two]
+  const helper = agent({ name: 'helper', model: scriptedModel([look, 'Helped.']), tools })
+  const ask = { toolCalls: [{ name: 'helper', arguments: { task: 'Help.' } }] }
+  const model = scriptedModel([ask, look, 'Done.'])
+  const engine = await startEngine({ model, agent: { tools: [named('look', 'seen'), one, helper.asTool()] } })
+  const { run, events } = await engine.finish()
+  expect(eventsOfType(events, 'warning').map(({ message }) => message)).toEqual([
+    'The tools of one cannot be reached now.',
+    'The tools of two cannot be reached now.',
+  ])
+  expect(run.warnings).toHaveLength(2)
 })
 
 describe('sources are asked once a step', () => {
