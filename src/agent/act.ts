@@ -1,6 +1,6 @@
 import type { EventDraft } from '../events.ts'
 import { createId } from '../ids.ts'
-import type { ToolResultItem } from '../items.ts'
+import type { ToolCallItem, ToolResultItem } from '../items.ts'
 import type { CallPlan } from './call-plan.ts'
 import { Interruption, type Batch, type RunContext } from './context.ts'
 import { executeTool, type ToolOutcome } from './execute-tool.ts'
@@ -84,7 +84,7 @@ async function finish(
     return
   }
   if (outcome.kind === 'lost') return context.log.defer({ settled: [{ call_id, state: 'unknown' }] })
-  let result = newResult(plan, outcome)
+  let result = newResult(plan.call, outcome)
   // An interrupted run keeps a result that came in time, and what its hooks make of it in the same time.
   if (grace) result = await runAfterTool({ ...context, signal: grace.signal }, { call: plan.call, result })
   const durationMs = Math.round(context.clock.monotonic() - began)
@@ -125,13 +125,13 @@ async function outcomeOf(
 }
 
 export function newResult(
-  plan: CallPlan,
+  { call_id }: Pick<ToolCallItem, 'call_id'>,
   { output, error }: { output: string; error?: ToolResultItem['error'] },
 ): ToolResultItem {
   return {
     type: 'tool_result',
     id: createId('item'),
-    call_id: plan.call.call_id,
+    call_id,
     output,
     ...(error ? { error } : {}),
   }

@@ -34,7 +34,7 @@ export interface AgentOptions {
   tools?: readonly (AnyTool | ToolSource)[]
   /** Model replies a run may take. Default 10. */
   maxSteps?: number
-  /** At `maxSteps`, ask once more without tools for an answer. Default true. */
+  /** At `maxSteps`, ask once more for an answer, and let the model call no tools. Default true. */
   forceAnswer?: boolean
   /** How many tools of one step run at the same time. Default 8. */
   toolConcurrency?: number

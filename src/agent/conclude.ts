@@ -1,5 +1,6 @@
 import type { EventDraft } from '../events.ts'
 import type { StopReason } from '../run-state.ts'
+import { newResult, toolEnd } from './act.ts'
 import { Interruption, type Batch, type NewItem, type RunContext } from './context.ts'
 import type { Output } from './definitions.ts'
 import {
@@ -44,7 +45,7 @@ export async function conclude(
     value = { parsed: verdict.value }
   }
   // Only now: the totals of a batch that waits would stand instead of newer ones.
-  const batch = takeReply(context, thought)
+  const batch = takeAnswer(context, thought)
   if (isFiltered) batch.events?.push(filtered('The model provider filtered the answer.'))
   const ending = { batch, stop: isFiltered ? ('content_filter' as const) : stop, output: messageIds(thought) }
   await context.log.commit(completed(context, { ...ending, forced, ...value }))
@@ -62,7 +63,7 @@ async function correct(
     throw error
   }
   const step = context.steps
-  const batch = takeReply(context, thought)
+  const batch = takeAnswer(context, thought)
   const { events = [], items = [] } = batch
   const note: NewItem = { step, void: false, item: correction(output, verdict) }
   await context.log.commit({ ...batch, events: [...events, outputWarning(verdict)], items: [...items, note] })
@@ -76,7 +77,7 @@ function leaveReply(context: RunContext, { thought, error }: { thought: Reply; e
   const isAskedAgain = error instanceof Interruption && error.reason === 'drain'
   const { events = [], items = [] } = isAskedAgain
     ? { items: placed(thought, step) }
-    : takeReply(context, thought)
+    : takeAnswer(context, thought)
   context.log.defer({ events, items })
 }
 
@@ -94,6 +95,20 @@ export function takeReply(context: RunContext, thought: Reply): Batch {
 
 function placed({ items }: Reply, step: number): NewItem[] {
   return items.map((item) => ({ step, void: false, item }))
+}
+
+const noCalls = { code: 'tool_refused', message: 'Not run: no calls were left, only an answer.' }
+
+/** A reply that was to be an answer alone: what a model calls all the same is told not to have run. */
+function takeAnswer(context: RunContext, thought: Reply): Batch {
+  const batch = takeReply(context, thought)
+  const step = context.steps - 1
+  for (const call of thought.calls) {
+    const item = newResult(call, { output: `Error: ${noCalls.message}`, error: noCalls })
+    batch.events?.push(toolEnd(item, 0))
+    batch.items?.push({ step, void: false, item })
+  }
+  return batch
 }
 
 export function filtered(message: string): EventDraft {

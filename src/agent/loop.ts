@@ -38,7 +38,7 @@ async function takeSteps(context: RunContext): Promise<void> {
     if (exhausted !== undefined) return endAtBudget(context, exhausted)
     if (stepsCounted(context, context.steps) >= stepLimit(context)) return endAtSteps(context)
     await prepareStep(context)
-    const thought = await think(context, { offerTools: true })
+    const thought = await think(context, { mayCall: true })
     if ((await observe(context, thought)) === 'over') return
   }
 }
@@ -136,16 +136,16 @@ function toPending({ call, input }: Extract<CallPlan, { kind: 'caller' }>): Pend
   return { call_id: call.call_id, name: call.name, arguments: input }
 }
 
-/** No steps are left: one last call without tools where the run may have it, else the run ends with what there is. */
+/** No steps are left: one last call of the model where the run may have it, else the run ends with what there is. */
 async function endAtSteps(context: RunContext): Promise<void> {
   const force = context.options.force_answer ?? context.agent.forceAnswer
   const limit = `The limit of ${stepLimit(context)} steps was reached without a final answer.`
-  warn(context, 'max_steps', force ? `${limit} Asking once more without tools.` : limit)
+  warn(context, 'max_steps', force ? `${limit} Asking once more for an answer.` : limit)
   if (force) return forceAnswer(context, 'max_steps')
   await endWithWhatThereIs(context, 'max_steps')
 }
 
-/** A budget is used up. An answer without tools costs no tool calls; of all else there is nothing left. */
+/** A budget is used up. An answer without calls costs no tool calls; of all else there is nothing left. */
 async function endAtBudget(context: RunContext, what: Exhausted): Promise<void> {
   const force = context.options.force_answer ?? context.agent.forceAnswer
   warn(context, 'budget', `The run has used up its budget: ${what}.`)
@@ -155,7 +155,7 @@ async function endAtBudget(context: RunContext, what: Exhausted): Promise<void> 
 
 async function forceAnswer(context: RunContext, stop: StopReason): Promise<void> {
   for (;;) {
-    const thought = await think(context, { offerTools: false })
+    const thought = await think(context, { mayCall: false })
     if (thought.kind === 'refused') return endRefused(context, thought)
     if ((await conclude(context, thought, { stop, forced: true })) === 'over') return
     const exhausted = exhaustedBudget(context)

@@ -8,6 +8,7 @@ import { ownInstructions, replacesInstructions } from './instructions.ts'
 import { isForProviders, outputInstructions, outputOf } from './output.ts'
 import { runBeforeModel } from './run-hooks.ts'
 import { offeredTools } from './toolbox.ts'
+import { toldInMessages } from './transcript.ts'
 import { warnOnce } from './warn.ts'
 
 /** `turns`: how many earlier runs are sent along. */
@@ -15,11 +16,12 @@ export type Prepared = { request: ModelRequest; turns: number } | { refused: str
 
 /**
  * The request to `model` for the run's next step: instructions, history within its limits (or `maxTurns`, where that is
- * less), tools, settings, hooks.
+ * less), tools, settings, hooks. Without `mayCall` the tools are offered all the same, none to be called: providers refuse a
+ * history with calls where there are none.
  */
 export async function prepareRequest(
   context: RunContext,
-  input: { model: Model; offerTools: boolean; maxTurns?: number },
+  input: { model: Model; mayCall: boolean; maxTurns?: number },
 ): Promise<Prepared> {
   const { model } = input
   const limits = historyLimits(context, model)
@@ -34,21 +36,27 @@ export async function prepareRequest(
     const message = 'The oldest turns of the conversation were left out of the request.'
     warnOnce(context, { code: 'history_trimmed', message })
   }
-  const { options } = context
   const output = outputOf(context)
+  const tools = await offeredTools(context)
   const request: ModelRequest = {
     instructions: await instructionsFor(context, model),
     items: acceptable(context, model, items),
-    tools: input.offerTools ? await offeredTools(context) : [],
+    tools,
     settings: settingsOf(context),
   }
-  const { tool_choice: choice } = options
-  if (choice !== undefined && input.offerTools && mayChoose(choice, request.tools))
-    request.toolChoice = choice
+  const choice = input.mayCall ? context.options.tool_choice : 'none'
+  if (choice !== undefined && mayChoose(choice, tools)) request.toolChoice = choice
   if (output && isGiven(context, { model, output })) request.outputSchema = output.schema
-  if (context.agent.hooks.length === 0) return { request, turns }
+  if (context.agent.hooks.length === 0) return { request: withoutLoneCalls(request), turns }
   const changed = await runBeforeModel(context, request)
-  return 'refused' in changed ? changed : { request: changed.request, turns }
+  return 'refused' in changed ? changed : { request: withoutLoneCalls(changed.request), turns }
+}
+
+/** Calls that others made are told, where no tools are offered: providers refuse them then. */
+function withoutLoneCalls(request: ModelRequest): ModelRequest {
+  const { items, tools } = request
+  if (tools.length > 0 || !items.some(({ type }) => type === 'tool_call')) return request
+  return { ...request, items: toldInMessages(items) }
 }
 
 /** Whether there is what a request wants called: the agent at work need not be the one it was made for. */

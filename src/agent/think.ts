@@ -40,7 +40,7 @@ interface Attempts extends ModelLine {
  * next model. Throws the coded error of the last try, or an `Interruption`; what was streamed by then is left with the log, as
  * partial items.
  */
-export async function think(context: RunContext, options: { offerTools: boolean }): Promise<Thought> {
+export async function think(context: RunContext, options: { mayCall: boolean }): Promise<Thought> {
   const attempts: Attempts = { models: modelsInLine(context), failures: new Map(), maxTurns: undefined }
   for (let started = false; ; started = true) {
     const model = firstOf(attempts)

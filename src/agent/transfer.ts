@@ -43,7 +43,7 @@ interface Result {
 function made({ agent }: RunContext, plan: TransferPlan): Result {
   const { to, why } = plan
   const output = `You are ${to.name} now. Go on with the conversation.`
-  const result = { ...newResult(plan, { output }), transferred_to: to.name }
+  const result = { ...newResult(plan.call, { output }), transferred_to: to.name }
   const event: EventDraft = {
     type: 'agent.switch',
     from: agent.name,
@@ -54,7 +54,7 @@ function made({ agent }: RunContext, plan: TransferPlan): Result {
 }
 
 function refused(plan: TransferPlan, error: { code: string; message: string }): Result {
-  const result = newResult(plan, { output: `Error: ${error.message}`, error })
+  const result = newResult(plan.call, { output: `Error: ${error.message}`, error })
   return { events: [toolEnd(result, 0)], item: { step: plan.step, void: false, item: result } }
 }
 

@@ -103,7 +103,7 @@ describe('tool calls', () => {
     })
     expect(run).toMatchObject({ status: 'completed', stop_reason: 'budget', forced: true, steps: 2 })
     expect(text).toBe('What I have.')
-    expect(model.calls.map(({ tools }) => tools.length)).toEqual([1, 0])
+    expect(model.calls.map(({ toolChoice }) => toolChoice)).toEqual([undefined, 'none'])
     expect(warnings(events)).toEqual(['budget: The run has used up its budget: tool calls.'])
     expect(run.spent?.tool_calls).toBe(2)
   })
@@ -127,10 +127,10 @@ describe('tool calls', () => {
     expect(warnings(events)).toEqual(['budget: The run has used up its budget: tokens.'])
   })
 
-  test('of none at all: the agent answers without tools', async () => {
+  test('of none at all: the agent answers without calls', async () => {
     const { run, model } = await spend({ replies: [say('Just so.')], budget: { toolCalls: 0 } })
     expect(run).toMatchObject({ stop_reason: 'budget', forced: true, steps: 1 })
-    expect(model.calls[0]?.tools).toEqual([])
+    expect(model.calls[0]).toMatchObject({ toolChoice: 'none' })
   })
 
   test('the answer is corrected, as long as nothing else is used up', async () => {

@@ -236,8 +236,8 @@ describe('in one reply', () => {
       'agent.switch',
     ])
     expect(transcript(b.calls[0]).slice(-2)).toEqual([
-      'result You are b now. Go on with the conversation.',
-      'result seen',
+      'user: [transfer_to_b answered: You are b now. Go on with the conversation.]',
+      'user: [look answered: seen]',
     ])
   })
 

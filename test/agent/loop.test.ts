@@ -1,6 +1,8 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
+import { agent } from '../../src/agent/agent.ts'
 import { tool } from '../../src/agent/tool.ts'
+import type { ModelRequest } from '../../src/models/model.ts'
 import { scriptedModel } from '../../src/models/scripted.ts'
 import { deferred } from './deferred.ts'
 import { eventsOfType, startEngine, transcript, typesOf } from './engine-under-test.ts'
@@ -246,10 +248,10 @@ test.each([
   { force: true, agentForce: false },
   { force: undefined, agentForce: true },
 ])(
-  'at max_steps an answer is forced without tools: request $force, agent $agentForce',
+  'at max_steps an answer is forced without calls: request $force, agent $agentForce',
   async ({ force, agentForce }) => {
     const model = scriptedModel((request) =>
-      request.tools.length > 0 ? { toolCalls: [call('add', { a: 1, b: 1 })] } : 'Two, I think.',
+      request.toolChoice === 'none' ? 'Two, I think.' : { toolCalls: [call('add', { a: 1, b: 1 })] },
     )
     const engine = await startEngine({ model, agent: { tools: [add], maxSteps: 2, forceAnswer: agentForce } })
     const { run, events, text } = await engine.finish({
@@ -259,10 +261,56 @@ test.each([
     expect(text).toBe('Two, I think.')
     expect(events.at(-1)).toMatchObject({ type: 'run.end', forced: true, stop_reason: 'max_steps' })
     expect(eventsOfType(events, 'warning')).toMatchObject([{ code: 'max_steps' }])
-    expect(model.calls[2]).toMatchObject({ tools: [] })
-    expect(model.calls[2]).not.toHaveProperty('toolChoice')
+    expect(model.calls.map(({ toolChoice }) => toolChoice)).toEqual(['required', 'required', 'none'])
+    expect(model.calls.map(({ tools }) => tools.length)).toEqual([1, 1, 1])
   },
 )
+
+test('a tool that is called in place of a forced answer does not run, and later requests say so', async () => {
+  const model = scriptedModel([
+    { toolCalls: [call('add', { a: 1, b: 1 })] },
+    { text: 'Once more.', toolCalls: [call('add', { a: 2, b: 2 })] },
+    'Well.',
+  ])
+  const engine = await startEngine({ model, agent: { tools: [add], maxSteps: 1 } })
+  const conversation = { session: 's' }
+  const { run, events, text } = await engine.finish({ input: 'one', conversation })
+  expect(run).toMatchObject({ status: 'completed', stop_reason: 'max_steps', forced: true, steps: 2 })
+  expect(text).toBe('Once more.')
+  expect(eventsOfType(events, 'tool.end')).toMatchObject([
+    { output: '2' },
+    { error: { code: 'tool_refused' }, duration_ms: 0 },
+  ])
+  expect(events.at(-1)?.type).toBe('run.end')
+  await engine.finish({ input: 'two', conversation })
+  expect(transcript(model.calls[2]).slice(-5)).toEqual([
+    'result 2',
+    'assistant: Once more.',
+    'call add {"a":2,"b":2}',
+    'result Error: Not run: no calls were left, only an answer.',
+    'user: two',
+  ])
+})
+
+test('an agent without tools is told in messages what others called', async () => {
+  const conversation = { session: 's' }
+  const model = scriptedModel([{ toolCalls: [call('add', { a: 1, b: 1 })] }, 'Two.', 'Two it was.'])
+  const seen = vi.fn()
+  const hooks = { beforeModel: ({ items }: ModelRequest) => void seen(items.map(({ type }) => type)) }
+  const agents = [agent({ name: 'adds', model, tools: [add] }), agent({ name: 'other', model, hooks })]
+  const engine = await startEngine({ agents })
+  await engine.finish({ agent: 'adds', input: 'one', conversation })
+  await engine.finish({ agent: 'other', input: 'two', conversation })
+  expect(transcript(model.calls[2])).toEqual([
+    'user: one',
+    'assistant: [calls add: {"a":1,"b":1}]',
+    'user: [add answered: 2]',
+    'assistant: Two.',
+    'user: two',
+  ])
+  // Hooks know results from what people say.
+  expect(seen.mock.calls).toEqual([[['message', 'tool_call', 'tool_result', 'message', 'message']]])
+})
 
 test('at max_steps without a forced answer the run ends with what the last step said', async () => {
   const model = scriptedModel([{ text: 'Working on it.', toolCalls: [call('add', { a: 1, b: 1 })] }])

@@ -268,14 +268,14 @@ describe('with tools', () => {
     expect(unforced.run).toMatchObject({ stop_reason: 'final', steps: 2 })
   })
 
-  test('a forced answer is checked and corrected too, without tools', async () => {
+  test('a forced answer is checked and corrected too, without calls', async () => {
     const { run, model, events } = await answer({
       replies: [callLook(), wrong, right],
       agent: { tools: [look], maxSteps: 1 },
     })
     expect(run).toMatchObject({ status: 'completed', stop_reason: 'max_steps', forced: true, steps: 3 })
     expect(run.output_parsed).toEqual({ city: 'Oslo', degrees: 7 })
-    expect(model.calls.map(({ tools }) => tools.length)).toEqual([1, 0, 0])
+    expect(model.calls.map(({ toolChoice }) => toolChoice)).toEqual([undefined, 'none', 'none'])
     expect(eventsOfType(events, 'warning').map(({ code }) => code)).toEqual(['max_steps', 'output_invalid'])
   })
 

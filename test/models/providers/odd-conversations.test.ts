@@ -130,7 +130,7 @@ describe.for(providers)('the same agent on $name', (provider) => {
     ])
   })
 
-  test('reads its last results with one more call, without tools, at the last step', async () => {
+  test('reads its last results with one more request, in which it may call nothing, at the last step', async () => {
     const { standIn, run } = await serve(provider)
     standIn.reply({ reasoning: 'I must look.', toolCalls: [weather('Oslo')] }, { text: 'Rain.' })
     const json = await run({ input: 'Oslo?', max_steps: 1 })

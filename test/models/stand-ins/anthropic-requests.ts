@@ -177,7 +177,9 @@ function checkClosed(schema: unknown): void {
 }
 
 function checkConversation(body: Body, memory: Memory): void {
-  const { messages } = body
+  const { messages, tools } = body
+  if (!tools && messages.some(({ content }) => content.some(({ type }) => type.startsWith('tool_'))))
+    throw new Refusal('Requests which include `tool_use` or `tool_result` blocks must define tools')
   if (messages[0]?.role !== 'user') throw new Refusal('messages: first message must use the "user" role')
   if (messages.at(-1)?.role !== 'user')
     throw new Refusal('the conversation must end with a user message: prefill is not supported')

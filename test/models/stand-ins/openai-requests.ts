@@ -90,6 +90,7 @@ export function decodeOpenAI(request: UpstreamRequest): SeenRequest {
   if (request.method !== 'POST' || request.path !== '/v1/chat/completions') throw new Refusal('Not found')
   const body = parseBody(bodySchema, request.body)
   checkConversation(body.messages)
+  checkTools(body)
   const schema = body.response_format?.json_schema.schema
   return {
     key: keyOf(request),
@@ -140,6 +141,15 @@ function checkConversation(messages: readonly Message[]): void {
   if (open.size > 0)
     throw new Refusal(
       "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'.",
+    )
+}
+
+/** OpenAI itself takes them; gateways in front of other services do not. */
+function checkTools({ messages, tools }: Body): void {
+  const isUsed = messages.some((one) => one.role === 'tool' || (one.role === 'assistant' && one.tool_calls))
+  if (isUsed && !tools)
+    throw new Refusal(
+      'The toolConfig field must be defined when using toolUse and toolResult content blocks.',
     )
 }
 
