@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadSettings } from '../config.ts'
+import { makeDataFolder } from '../store/sqlite/data-folder.ts'
 import { migrate, migrationStatus } from '../store/sqlite/migrate.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -21,7 +21,7 @@ export async function migrateCommand({
       `migrate down deletes what the last step made, and the data in it, from ${path}; say --yes`,
     )
   }
-  if (action === 'up') mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  if (action === 'up') makeDataFolder(dataDir)
   switch (action) {
     case 'up':
     case 'down': {

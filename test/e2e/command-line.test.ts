@@ -174,6 +174,6 @@ test('a data folder that is none is told with what the system says of it', async
   const { code, lines } = await runIn(folder.path, { args: ['serve'], environment: { DATA_DIR: file } })
   expect(code).toBe(1)
   expect(lines).toEqual([
-    expect.stringMatching(/^parley: The data file .*parley\.db cannot be opened\. \(.*EEXIST.*\)$/),
+    expect.stringMatching(/^parley: The data folder .*file cannot be made\. \(.*EEXIST.*\)$/),
   ])
 })

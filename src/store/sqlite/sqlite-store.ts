@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
+import { existsSync, realpathSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Clock } from '../../clock.ts'
 import { systemClock } from '../../clock.ts'
@@ -6,6 +6,7 @@ import { AppError } from '../../errors.ts'
 import type { Store } from '../store.ts'
 import { createApprovalStore } from './approval-store.ts'
 import { createConversationStore } from './conversation-store.ts'
+import { makeDataFolder } from './data-folder.ts'
 import { openWritable, toStoreError } from './database.ts'
 import { createItemReads } from './item-reads.ts'
 import { createLedgerReads, createLogReads } from './log-reads.ts'
@@ -37,8 +38,7 @@ export async function openSqliteStore(options: { path: string; clock?: Clock }):
 /** Returns the file's one true path, so that every name of it has the same lock. */
 async function prepareFile(given: string): Promise<string> {
   try {
-    // What people tell agents is private.
-    mkdirSync(dirname(given), { recursive: true, mode: 0o700 })
+    makeDataFolder(dirname(given))
     if (!existsSync(given)) writeFileSync(given, '', { mode: 0o600 })
     const db = openWritable(given)
     const path = realpathSync(given)
