@@ -125,6 +125,25 @@ test('an answer that is not whole says why, also where it is streamed as text', 
   expect(answer).not.toHaveProperty('warnings')
 })
 
+test('a text that stops early says so in the words of what stopped it, whatever else it was warned of', async () => {
+  const model = scriptedModel([
+    { toolCalls: [{ name: 'look', arguments: {} }] },
+    { text: 'Forced.', usage: null },
+    { text: 'Cut', usage: null, finishReason: 'length' },
+  ])
+  const look = tool({ name: 'look', description: 'Looks.', effect: 'read', execute: () => 'seen' })
+  const server = await serving(always(''), { agents: [agent({ name: 'assistant', model, tools: [look] })] })
+  const stopped = async (body: object) => {
+    const wire = await (await server.request('/stream', { body })).text()
+    return JSON.parse(/^event: stopped\ndata: (.*)$/m.exec(wire)?.[1] ?? 'null') as Json
+  }
+  expect(await stopped({ message: 'x', max_steps: 1 })).toEqual({
+    stop_reason: 'max_steps',
+    message: expect.stringContaining('limit of 1 steps') as string,
+  })
+  expect(await stopped({ message: 'x' })).toEqual({ stop_reason: 'max_output_tokens', message: null })
+})
+
 const missingMessage = { type: 'missing', loc: ['body', 'message'], msg: 'Field required' }
 const faults: [name: string, body: unknown, fault: Record<string, unknown>][] = [
   ['neither message nor input', {}, { ...missingMessage, input: {} }],
