@@ -248,6 +248,26 @@ test('a position that is not one is refused', async () => {
   }
 })
 
+test('a page after what no list gives is refused', async () => {
+  const server = await serving(always('x'))
+  const { json: run } = await call(server, runs, { input: 'x', session_id: 's' })
+  for (const [path, after] of [
+    ['/v1/runs', 'nonsense'],
+    ['/v1/runs', ''],
+    ['/v1/runs', run.conversation_id],
+    ['/v1/conversations', run.id],
+  ]) {
+    const { status, json } = await call(server, `${path}?after=${after}`)
+    expect({ path, status, code: json.code, at: json.errors?.[0].path }).toEqual({
+      path,
+      status: 400,
+      code: 'invalid_request',
+      at: ['query', 'after'],
+    })
+  }
+  expect((await call(server, `/v1/conversations?after=${run.conversation_id}`)).json.data).toEqual([])
+})
+
 test('a background run is accepted and can be waited for', async () => {
   const { model, release, started } = held()
   const server = await serving(model)

@@ -4,7 +4,12 @@ import { sendJson } from '../../http/respond.ts'
 import { parseInput } from '../../http/validation.ts'
 import type { ProtocolDeps } from '../protocol.ts'
 import { encodeConversation, encodeItem, encodeList } from './encode.ts'
-import { createConversationSchema, listItemsSchema, pageSchema, updateConversationSchema } from './schema.ts'
+import {
+  createConversationSchema,
+  listConversationsSchema,
+  listItemsSchema,
+  updateConversationSchema,
+} from './schema.ts'
 
 export function conversationRoutes(app: HttpApp, { conversations }: ProtocolDeps): void {
   app.post('/v1/conversations', async (c) => {
@@ -14,7 +19,7 @@ export function conversationRoutes(app: HttpApp, { conversations }: ProtocolDeps
   })
 
   app.get('/v1/conversations', async (c) => {
-    const page = parseInput(pageSchema, c.req.query(), 'query')
+    const page = parseInput(listConversationsSchema, c.req.query(), 'query')
     const { data, has_more } = await conversations.list(c.get('principal'), page)
     return sendJson(c, { body: encodeList({ data: data.map(encodeConversation), has_more }) })
   })

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { isId } from '../../ids.ts'
 import { sessionIdSchema } from '../session-id.ts'
 import { partSchema } from '../../items.ts'
 import {
@@ -86,11 +87,21 @@ function numberText(min: number, max: number) {
     .refine((value) => value >= min && value <= max, message)
 }
 
-export const pageSchema = z.strictObject({
+const pageSchema = z.strictObject({
   limit: numberText(1, 100).default(20),
   after: z.string().min(1).optional(),
 })
-export const listRunsSchema = pageSchema.extend({
+
+/** Rows of these are in the order of their ids, so that of one that was deleted is a place as well. */
+function pageOf(prefix: 'run' | 'conv') {
+  const isOne = (after: string) => isId(prefix, after)
+  return pageSchema.extend({
+    after: z.string().refine(isOne, 'Must be the `last_id` of the page before').optional(),
+  })
+}
+
+export const listConversationsSchema = pageOf('conv')
+export const listRunsSchema = pageOf('run').extend({
   status: runStatusSchema.optional(),
   agent: z.string().optional(),
   conversation_id: z.string().optional(),
