@@ -28,6 +28,8 @@ export interface Scenario {
   mayRepeat?: number
   /** Work goes on at several places: in which order is not known, nor what was used up for nothing. */
   parallel?: true
+  /** Replies break off: each try has been used, also one that a crash makes again. */
+  breaksOff?: true
 }
 
 export interface Trial {

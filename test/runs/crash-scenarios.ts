@@ -422,6 +422,7 @@ export const scenarios: Record<string, Scenario> = {
   'a step that falls over to another model': {
     // The step begins anew, with the first model.
     mayRepeat: 2,
+    breaksOff: true,
     inputs: [{ input: 'hello' }],
     agents: (notebook) => [
       agent({
