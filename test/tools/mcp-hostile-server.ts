@@ -8,9 +8,13 @@ export interface HostileServer {
   stream(nth: number): Promise<{ request: IncomingMessage; response: ServerResponse; at: number }>
 }
 
+interface CallParams {
+  _meta: { progressToken?: number }
+}
+
 export interface HostileOptions {
   /** Answers a `tools/call`. */
-  call?: (id: number, response: ServerResponse) => void
+  call?: (id: number, response: ServerResponse, params: CallParams) => void
   /** Lists tools. Default: one, named `it`. */
   list?: (id: number, response: ServerResponse) => void
 }
@@ -18,7 +22,7 @@ export interface HostileOptions {
 interface Message {
   id?: number
   method: string
-  params?: { protocolVersion?: string }
+  params?: { protocolVersion?: string } & Partial<CallParams>
 }
 
 /** A server of revision 2025-11-25 over Streamable HTTP whose answers and streams are the test's. Ends with its test. */
@@ -38,7 +42,7 @@ export async function startHostileServer(options: HostileOptions = {}): Promise<
         : sendResult(response, id, {
             tools: [{ name: 'it', inputSchema: { type: 'object' }, annotations: { readOnlyHint: true } }],
           }),
-    'tools/call': ({ id }, response) => options.call?.(id, response),
+    'tools/call': ({ id, params }, response) => options.call?.(id, response, params as CallParams),
   }
   const server = createServer((request, response) => {
     if (request.method === 'GET') {
@@ -72,12 +76,20 @@ export async function startHostileServer(options: HostileOptions = {}): Promise<
   }
 }
 
+export function sendError(response: ServerResponse, id: number, message: string): void {
+  sendJson(response, { id, error: { code: -32603, message } })
+}
+
 export function sendResult(response: ServerResponse, id: number, result: object): void {
   sendJson(response, { id, result })
 }
 
 export function startStream(response: ServerResponse): void {
   response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
+}
+
+export function sendEvent(response: ServerResponse, message: object): void {
+  response.write(`data: ${JSON.stringify({ jsonrpc: '2.0', ...message })}\n\n`)
 }
 
 /** The same text again and again, as fast as it is read, until the client has closed the connection. */

@@ -1,5 +1,13 @@
 import { expect, test } from 'vitest'
-import { closedBy, startHostileServer, startStream, writeForEver } from './mcp-hostile-server.ts'
+import {
+  closedBy,
+  sendError,
+  sendEvent,
+  sendResult,
+  startHostileServer,
+  startStream,
+  writeForEver,
+} from './mcp-hostile-server.ts'
 import { openSource } from './mcp-source.ts'
 
 const block = 'x'.repeat(64 * 1024)
@@ -83,10 +91,73 @@ test('the stream of a call that has its answer is closed', async () => {
       void closedBy(response).then(closed.resolve)
       startStream(response)
       const result = { content: [{ type: 'text', text: 'the answer' }] }
-      response.write(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`)
+      sendEvent(response, { id, result })
     },
   })
   const source = openSource({ url: server.url })
   expect(await source.call('it')).toBe('the answer')
   await closed.promise
+})
+
+const key = 'sk-very-secret'
+
+test.each<[string, object]>([
+  ['text', { content: [{ type: 'text', text: `the key is ${key}` }] }],
+  ['structured content', { content: [], structuredContent: { [key]: [{ key }] } }],
+])('a result whose %s repeats a header is given without it', async (_, result) => {
+  const server = await startHostileServer({ call: (id, response) => sendResult(response, id, result) })
+  const source = openSource({ url: server.url, headers: { authorization: `Bearer ${key}` } })
+  const output = JSON.stringify(await source.call('it'))
+  expect(output).toContain('[redacted]')
+  expect(output).not.toContain(key)
+})
+
+test('a failure that repeats a header is told without it', async () => {
+  const result = { content: [{ type: 'text', text: `${key} is not allowed` }], isError: true }
+  const server = await startHostileServer({ call: (id, response) => sendResult(response, id, result) })
+  const source = openSource({ url: server.url, headers: { authorization: `Bearer ${key}` } })
+  await expect(source.call('it')).rejects.toThrow('[redacted] is not allowed')
+})
+
+test('progress and questions that repeat a header are shown without it', async () => {
+  const server = await startHostileServer({
+    call(_id, response, { _meta }) {
+      startStream(response)
+      const { progressToken } = _meta
+      const progress = { progressToken, progress: 1, message: `with ${key}` }
+      sendEvent(response, { method: 'notifications/progress', params: progress })
+      const question = { message: `Is it ${key}?`, requestedSchema: { type: 'object', properties: {} } }
+      sendEvent(response, { id: 'q', method: 'elicitation/create', params: question })
+    },
+  })
+  const source = openSource({ url: server.url, headers: { authorization: `Bearer ${key}` } })
+  const shown: unknown[] = []
+  const controller = new AbortController()
+  const call = source.call(
+    'it',
+    {},
+    {
+      signal: controller.signal,
+      progress: ({ message }) => void shown.push(message),
+      ask(question) {
+        shown.push(question.message)
+        controller.abort(new Error('suspended'))
+        return Promise.reject(new Error('suspended'))
+      },
+    },
+  )
+  await expect(call).rejects.toThrow('suspended')
+  expect(shown).toEqual(['with [redacted]', 'Is it [redacted]?'])
+})
+
+test('what a server says when it cannot be used is in the log at debug alone', async () => {
+  const server = await startHostileServer({ list: (id, response) => sendError(response, id, `no, ${key}`) })
+  const source = openSource({ url: server.url, headers: { authorization: `Bearer ${key}` } })
+  const { level, fields } = await source.logged('mcp server cannot be reached')
+  expect([level, JSON.stringify(fields)]).toEqual(['warn', expect.not.stringContaining('no,')])
+  const notice = await source.logged('mcp client notice')
+  expect([notice.level, notice.fields['reason']]).toEqual([
+    'debug',
+    expect.stringContaining('no, [redacted]'),
+  ])
 })

@@ -120,7 +120,7 @@ test('headers reach the server and no log', async () => {
     connectTimeoutMs: 200,
   })
   const line = await source.logged('mcp server cannot be reached')
-  expect(line.fields['reason']).toContain('401')
+  expect(line.fields).toMatchObject({ err: { status: 401 } })
   await expect(source.tools()).rejects.toThrow('cannot be reached')
   await source.open.close()
   expect(seen[0]).toBe('Bearer sk-very-secret')

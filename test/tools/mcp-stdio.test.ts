@@ -142,12 +142,12 @@ test('a program that ends at the probe for the new protocol is started without i
   expect(await source.call('pid')).toMatch(/^\d+$/)
 })
 
-test('the program sees only what it is given, and no secret reaches the log', async () => {
+test('the program sees only what it is given, and its secrets reach neither model nor log', async () => {
   process.env['PARLEY_TEST_SECRET'] = 'of-the-parent'
-  const source = openSource({ ...own, env: { KEY: 'sk-very-secret' } })
+  const source = openSource({ ...own, env: { KEY: 'sk-very-secret', ROOT: '/srv/folders' } })
   const seen = JSON.parse(String(await source.call('noise'))) as Record<string, string>
   delete process.env['PARLEY_TEST_SECRET']
-  expect(seen['KEY']).toBe('sk-very-secret')
+  expect(seen).toMatchObject({ KEY: '[redacted]', ROOT: '/srv/folders' })
   expect(Object.keys(seen)).not.toContain('PARLEY_TEST_SECRET')
   const line = await source.logged('mcp server wrote to stderr')
   expect(line.fields['line']).toBe('the key is [redacted]')

@@ -5,9 +5,10 @@ import { DefinitionError } from '../../agent/parse-definition.ts'
 import { tool, type ToolOptions } from '../../agent/tool.ts'
 import type { Clock } from '../../clock.ts'
 import { AppError } from '../../errors.ts'
-import { ActiveCall } from './active-call.ts'
+import { redact, redactWithin } from '../../secrets.ts'
+import { ActiveCall, type ActiveCallOptions } from './active-call.ts'
 import { CallCut, CallTimeout, ServerAway, UnreadableAnswer } from './call-faults.ts'
-import type { McpSettings } from './options.ts'
+import { shownSecretsOf, type McpSettings } from './options.ts'
 import { toOutput } from './result.ts'
 import type { ServerLink } from './server-link.ts'
 
@@ -82,19 +83,31 @@ interface Execution {
 
 async function execute(found: FoundToolOptions, { input, context }: Execution): Promise<unknown> {
   const { listed, settings, link, clock } = found
+  const secrets = shownSecretsOf(settings)
+  const shown = withoutSecrets(context, secrets)
   const deadline = clock.monotonic() + totalFactor * settings.timeoutMs
   for (let isAgain = false; ; isAgain = true) {
     const connection = await link.connection(context.signal)
     const totalMs = Math.max(1, deadline - clock.monotonic())
-    const call = new ActiveCall({ toolName: listed.name, context, clock, totalMs })
+    const call = new ActiveCall({ toolName: listed.name, context: shown, clock, totalMs })
     try {
-      return toOutput(await connection.call({ call, tool: listed, input }))
+      return redactWithin(toOutput(await connection.call({ call, tool: listed, input })), secrets)
     } catch (error) {
       context.signal.throwIfAborted()
       if (!(error instanceof CallCut)) throw forModel(found, error)
       const mayRepeat = error.untouched || effectOf(found) !== 'write'
       if (isAgain || !mayRepeat) throw forModel(found, error)
     }
+  }
+}
+
+/** Of a run what a call needs. What it is told has no secrets. */
+function withoutSecrets(context: ToolContext, secrets: readonly string[]): ActiveCallOptions['context'] {
+  const { signal } = context
+  return {
+    signal,
+    ask: (question) => context.ask(redactWithin(question, secrets) as typeof question),
+    progress: (progress) => context.progress(redactWithin(progress, secrets) as typeof progress),
   }
 }
 
@@ -110,7 +123,9 @@ function forModel(found: FoundToolOptions, fault: unknown): unknown {
     return isWrite ? unknownOutcome(message, fault) : new AppError('tool_timeout', { message, cause: fault })
   }
   if (fault instanceof UnreadableAnswer && isWrite) return unknownOutcome(fault.message, fault)
-  return fault
+  if (!(fault instanceof Error)) return fault
+  const message = redact(fault.message, shownSecretsOf(found.settings))
+  return message === fault.message ? fault : new Error(message, { cause: fault })
 }
 
 function lost(cause: CallCut): Error {

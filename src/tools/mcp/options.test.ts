@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { mcpTools } from './mcp-tools.ts'
 import { redact } from '../../secrets.ts'
-import { readOptions, secretsOf, type McpToolsOptions } from './options.ts'
+import { readOptions, secretsOf, shownSecretsOf, type McpToolsOptions } from './options.ts'
 
 const url = 'https://example.com/mcp'
 
@@ -47,11 +47,41 @@ test('defaults are filled in', () => {
 test('secrets are taken out of texts, tokens also without their scheme, short values not', () => {
   const http = readOptions({
     name: 'files',
-    url: 'https://example.com/mcp?key=in-the-query',
+    url: 'https://example.com/s/0123456789abcdef/mcp?key=in-the-query',
     headers: { authorization: 'Bearer token-of-ours', accept: 'x' },
   })
-  const text = 'Bearer token-of-ours, token-of-ours, in-the-query, x'
-  expect(redact(text, secretsOf(http))).toBe('[redacted], [redacted], [redacted], x')
+  const text = 'Bearer token-of-ours, token-of-ours, in-the-query, 0123456789abcdef, x'
+  expect(redact(text, secretsOf(http))).toBe('[redacted], [redacted], [redacted], [redacted], x')
   const program = readOptions({ name: 'files', command: 'x', env: { KEY: 'sk-very-secret', DEBUG: '1' } })
   expect(redact('1 sk-very-secret', secretsOf(program))).toBe('1 [redacted]')
+})
+
+test('a model must not see keys, and may see folders', () => {
+  const program = readOptions({
+    name: 'files',
+    command: 'x',
+    args: [
+      '--root',
+      '/srv/folders/a',
+      '--api-key',
+      'key-number-1',
+      '--token=key-number-2',
+      '-e',
+      'SECRET=key-number-3',
+    ],
+    env: { ROOT: '/srv/folders/b', MY_TOKEN: 'key-number-4', DB: 'postgres://me:key%2Dnumber-5@host/db' },
+  })
+  const text = [1, 2, 3, 4, 5].map((i) => `key-number-${i}`).join()
+  expect(redact(text, shownSecretsOf(program))).not.toMatch(/key/)
+  expect(redact('/srv/folders/a /srv/folders/b', shownSecretsOf(program))).toBe(
+    '/srv/folders/a /srv/folders/b',
+  )
+  const http = readOptions({
+    name: 'files',
+    url: 'https://example.com/mcp?token=key-number-1&project=number-one',
+    headers: { 'x-any': 'key-number-2' },
+  })
+  expect(redact('key-number-1,key-number-2,number-one', shownSecretsOf(http))).toBe(
+    '[redacted],[redacted],number-one',
+  )
 })

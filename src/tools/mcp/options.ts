@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { DefinitionError } from '../../agent/parse-definition.ts'
-import { secretsIn } from '../../secrets.ts'
+import { keysAmong, secretsIn } from '../../secrets.ts'
 import type { ToolEffect } from '../../agent/definitions.ts'
 
 /** A tool as an MCP server lists it. Everything in it is the server's word, not a fact. */
@@ -144,8 +144,29 @@ function toTarget({ url, headers, command, args, env, cwd }: McpToolsOptions): M
   return { kind: 'program', command: command ?? '', args: [...(args ?? [])], env: { ...env }, cwd }
 }
 
-/** What a log or a model must not see of the settings. */
+/** What a log must not see of the settings. */
 export function secretsOf({ target }: McpSettings): string[] {
-  if (target.kind === 'program') return secretsIn(Object.values(target.env))
-  return secretsIn([...Object.values(target.headers), ...target.url.searchParams.values()])
+  if (target.kind === 'program') return secretsIn([...Object.values(target.env), ...keysOf(target)])
+  const { searchParams, pathname } = target.url
+  // Some services have their key there.
+  const segments = pathname.split('/').filter((segment) => segment.length >= 16 && /\d/.test(segment))
+  return secretsIn([...searchParams.values(), ...segments, ...keysOf(target)])
+}
+
+/** What a model must not see. Other values than keys, such as that of a folder, results may be full of. */
+export function shownSecretsOf({ target }: McpSettings): string[] {
+  return secretsIn(keysOf(target))
+}
+
+function keysOf(target: McpSettings['target']): string[] {
+  if (target.kind === 'program') return keysAmong([...Object.entries(target.env), ...namedArguments(target)])
+  return [...Object.values(target.headers), ...keysAmong(target.url.searchParams)]
+}
+
+/** `--api-key=x`, `--api-key x`, `-e API_KEY=x`. */
+function namedArguments({ args }: ProgramTarget): [string, string][] {
+  return args.map((argument, i) => {
+    const [, name, value] = /^-*([\w-]+)=(.*)$/s.exec(argument) ?? []
+    return name !== undefined && value !== undefined ? [name, value] : [args[i - 1] ?? '', argument]
+  })
 }

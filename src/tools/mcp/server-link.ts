@@ -181,7 +181,7 @@ export class ServerLink {
         logger.debug({ server: settings.name, tools: list.tools.length }, 'mcp server listed its tools again')
       }
     } catch (error) {
-      this.#notice('error', error instanceof Error ? error.message : String(error))
+      this.#notice('error', error)
       connection.retire()
     } finally {
       if (this.#listing === listing) this.#listing = undefined
@@ -216,16 +216,11 @@ export class ServerLink {
     this.#failures += 1
     if (!this.#isClosed) {
       const { logger, settings } = this.#options
-      const text = error instanceof Error ? error.message : String(error)
-      const fields = {
-        server: settings.name,
-        failures: this.#failures,
-        err: traceOf(error),
-        reason: this.#clean(text),
-      }
+      const fields = { server: settings.name, failures: this.#failures, err: traceOf(error) }
       // The first of a row is news, the others are not.
       if (this.#failures === 1) logger.warn(fields, 'mcp server cannot be reached')
       else logger.debug(fields, 'mcp server cannot be reached')
+      this.#notice('error', error)
     }
     this.#changed()
   }
@@ -279,8 +274,9 @@ export class ServerLink {
     resolve()
   }
 
-  #notice(kind: 'stderr' | 'error', text: string): void {
+  #notice(kind: 'stderr' | 'error', told: unknown): void {
     const { logger, settings } = this.#options
+    const text = told instanceof Error ? told.message : String(told)
     const fields = { server: settings.name, [kind === 'stderr' ? 'line' : 'reason']: this.#clean(text) }
     logger.debug(fields, kind === 'stderr' ? 'mcp server wrote to stderr' : 'mcp client notice')
   }
