@@ -1,4 +1,5 @@
 import { AppError } from '../errors.ts'
+import { parseBaseURL } from './base-url.ts'
 import type { ProviderKey } from './key-ring.ts'
 
 /**
@@ -99,11 +100,7 @@ function isConfigured(
 
 function originOf(name: string, baseURL: string | undefined): string {
   if (baseURL === undefined) return isOfAiSdk(name) ? origins[name] : ''
-  const url = URL.parse(baseURL)
-  if (url && (url.protocol === 'http:' || url.protocol === 'https:')) return url.origin
-  // The text itself may hold a password.
-  const message = `The base URL of the model provider ${JSON.stringify(name)} must be an http:// or https:// URL.`
-  throw new AppError('model_not_configured', { message })
+  return parseBaseURL(baseURL, `the model provider ${JSON.stringify(name)}`).origin
 }
 
 function checkProvider(name: string, { keys = [], maxConcurrent }: ProviderOptions): void {

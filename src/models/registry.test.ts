@@ -240,10 +240,10 @@ describe('keys in one text', () => {
 })
 
 describe('a registry', () => {
-  test('describes itself without keys, paths and credentials', () => {
+  test('describes itself without keys, paths and queries', () => {
     const registry = createModelRegistry({
       openai,
-      llm: { baseURL: 'https://user:secret@gate.example/v1?key=secret', defaultModel: 'small' },
+      llm: { baseURL: 'https://gate.example/secret/v1?key=secret', defaultModel: 'small' },
       providers: groq,
     })
     expect(registry.describe()).toEqual({
@@ -264,6 +264,13 @@ describe('a registry', () => {
     expect(() => createModelRegistry({ llm: { baseURL: 'localhost:11434' } })).toThrow(
       expect.objectContaining({ code: 'model_not_configured' }),
     )
+  })
+
+  test('refuses a base URL with a user or password, and does not repeat it', () => {
+    const make = () => createModelRegistry({ llm: { baseURL: 'http://user:secret-one@127.0.0.1/v1' } })
+    expect(make).toThrow(expect.objectContaining({ code: 'model_not_configured' }))
+    expect(make).toThrow(/"llm".*without a user or password/)
+    expect(make).not.toThrow(/secret-one/)
   })
 
   test('refuses a provider of a name of its own without a base URL', () => {

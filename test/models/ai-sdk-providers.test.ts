@@ -187,6 +187,13 @@ describe.each(services)('$provider', (service) => {
     ['a header that cannot be sent', { headers: { 'x-a': 'b\n' } }],
     ['a base URL that is none', { baseURL: 'ftp://a' }],
     ['a password in the base URL', { baseURL: 'http://user:secret-one@127.0.0.1/' }],
+    ['a name that leaves its place in the path', { model: '../admin/reset' }],
+    ['a name that is all dots', { model: 'models/..' }],
+    ['a name with a query', { model: 'model?x=' }],
+    ['a name with a fragment', { model: 'model#' }],
+    ['a name that is escaped', { model: '%2e%2e/admin' }],
+    ['a name that begins at the root', { model: '/admin' }],
+    ['a name with a backslash', { model: '..\\admin' }],
   ])('is not configured with %s', async (_, options) => {
     const { provider, model } = service
     const failure = await failureOf(loadLanguageModel({ provider, model, apiKey: 'key', ...options }))

@@ -1,5 +1,6 @@
 import type { LanguageModelV4 } from '@ai-sdk/provider'
 import { AppError } from '../../errors.ts'
+import { parseBaseURL } from '../base-url.ts'
 import { checkHeader, secretsOf } from '../provider-secrets.ts'
 import { boundedResponse } from './bounded-response.ts'
 
@@ -16,7 +17,7 @@ export interface LoadLanguageModelOptions {
 
 /**
  * A model of a provider that the AI SDK has a package for, imported when it is first named. Throws `model_not_configured`
- * where the package is missing, or the key, a header or the base URL cannot be used.
+ * where the package is missing, or the model's name, the key, a header or the base URL cannot be used.
  */
 export async function loadLanguageModel(options: LoadLanguageModelOptions): Promise<LanguageModelV4> {
   checkAccess(options)
@@ -79,14 +80,16 @@ async function importPackage<T>(input: {
   }
 }
 
-function checkAccess({ provider, apiKey, baseURL, headers = {} }: LoadLanguageModelOptions): void {
+function checkAccess({ provider, model, apiKey, baseURL, headers = {} }: LoadLanguageModelOptions): void {
   checkHeader('authorization', apiKey)
   for (const [name, value] of Object.entries(headers)) checkHeader(name, value)
-  if (baseURL === undefined) return
-  const url = URL.parse(baseURL)
-  const known = url?.protocol === 'http:' || url?.protocol === 'https:'
-  if (known && url.username === '' && url.password === '') return
-  // The text itself may hold a password.
-  const message = `The base URL for ${provider}/… must be an http:// or https:// URL without a user or password.`
+  if (baseURL !== undefined) parseBaseURL(baseURL, `${provider}/…`)
+  if (isPath(model)) return
+  const message = `The name of the model ${JSON.stringify(`${provider}/${model}`)} is none: only letters, digits and . _ : @ - stand between its slashes.`
   throw new AppError('model_not_configured', { message })
+}
+
+/** The name is part of the path that is asked with the key, and may come from a request: it must not lead elsewhere. */
+function isPath(model: string): boolean {
+  return model.split('/').every((segment) => /^[\w.:@-]+$/.test(segment) && !/^\.\.?$/.test(segment))
 }

@@ -2,6 +2,7 @@ import { Agent as HttpAgent, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { AgentOptions, ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { AppError } from '../../errors.ts'
+import { parseBaseURL } from '../base-url.ts'
 
 export interface ConnectionPoolOptions {
   /** `http://` or `https://`, with the path under which the API lives: `https://api.openai.com/v1`. */
@@ -45,7 +46,7 @@ export interface ConnectionPool {
   close(): Promise<void>
 }
 
-/** Throws `model_not_configured` where the base URL is none. */
+/** Throws `model_not_configured` where the base URL is none, or holds a password. */
 export function createConnectionPool(options: ConnectionPoolOptions): ConnectionPool {
   const target = parseBaseURL(options.baseURL)
   const secure = target.protocol === 'https:'
@@ -147,13 +148,4 @@ const hangUps = new Set<unknown>(['ECONNRESET', 'EPIPE', 'ECONNABORTED'])
 
 function isHangUp(error: Error): boolean {
   return 'code' in error && hangUps.has(error.code)
-}
-
-function parseBaseURL(baseURL: string): URL {
-  const url = URL.parse(baseURL)
-  if (url && (url.protocol === 'http:' || url.protocol === 'https:')) return url
-  // The text itself may hold a password.
-  throw new AppError('model_not_configured', {
-    message: 'The base URL of a model provider must be an http:// or https:// URL.',
-  })
 }
