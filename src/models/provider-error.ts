@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { AppError } from '../errors.ts'
 import type { AppErrorOptions, ErrorCode } from '../errors.ts'
+import { toJson } from './to-json.ts'
 
 /** How much of what a provider said is kept for the log. */
 const keptChars = 2048
@@ -28,7 +29,7 @@ export function errorFromResponse(response: FailedResponse): AppError {
 
 /** The error that a provider reports within a stream, or in a body whose status was 200. */
 export function errorFromBody(error: unknown): AppError {
-  const text = (typeof error === 'string' ? error : JSON.stringify(error)) ?? ''
+  const text = (typeof error === 'string' ? error : toJson(error)) ?? ''
   const fault = describe(error, text)
   const verdict = judge(fault.status ?? 500, fault)
   return new AppError(verdict.code, {

@@ -1,9 +1,9 @@
 /**
- * A whole reply is far smaller. Beyond these the provider has gone mad. The events of a step must stay far below `attemptGap`:
- * another attempt's numbers begin there.
+ * A whole reply is far smaller. Beyond these the provider has gone mad. A part becomes three events of a run at most (one block
+ * ends, another begins and has a delta): those of a step must stay below `attemptGap`, where another attempt's numbers begin.
  */
 export const maxReplyBytes = 32 * 1024 * 1024
-export const maxReplyEvents = 2 ** 18
+export const maxReplyParts = 2 ** 18
 
 /** No model asks for so many at once: each becomes an item, an event and a tool that runs. */
 export const maxReplyCalls = 256

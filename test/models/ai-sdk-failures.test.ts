@@ -50,6 +50,7 @@ const failures: [what: string, error: unknown, code: ErrorCode, retryable: boole
   ['an unknown error', new Error('inside story'), 'model_unavailable', true],
   ['a text', 'inside story', 'model_unavailable', true],
   ['nothing', undefined, 'model_unavailable', true],
+  ['what is no JSON', { count: 1n }, 'model_unavailable', true],
   [
     'bad data',
     new InvalidResponseDataError({ data: 1, message: 'inside story' }),

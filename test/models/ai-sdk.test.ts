@@ -328,6 +328,45 @@ describe('the end', () => {
     expect(clock.pending()).toBe(0)
   })
 
+  test('is the end of the wait: parts that come behind it do not keep the stream open', async () => {
+    const clock = createFakeClock()
+    const cancelled = Promise.withResolvers<void>()
+    const source = Promise.withResolvers<ReadableStreamDefaultController<Part>>()
+    const model = createAiSdkModel({
+      provider: 'acme',
+      id: 'acme/m',
+      clock,
+      stallTimeoutMs: 1000,
+      languageModel: languageModel({ start: source.resolve, cancel: () => cancelled.resolve() }),
+    })
+    const reply = collectReply(model)
+    const controller = await source.promise
+    controller.enqueue(finish())
+    await reply
+    await clock.advance(999)
+    controller.enqueue(textDelta('still here'))
+    await clock.advance(1)
+    await cancelled.promise
+    expect(clock.pending()).toBe(0)
+  })
+
+  test('ends the call, and what never ends behind it is left', async () => {
+    let sent = 0
+    const left = Promise.withResolvers<string>()
+    const model = fromAiSdk(
+      languageModel({
+        pull(controller) {
+          if (sent++ === 0) controller.enqueue(finish())
+          else if (sent < 2 ** 18 + 1000) controller.enqueue(textDelta('x'))
+          else left.resolve('read on')
+        },
+        cancel: () => left.resolve('cancelled'),
+      }),
+    )
+    await collectReply(model)
+    expect(await left.promise).toBe('cancelled')
+  })
+
   test('leaves no timer behind', async () => {
     const clock = createFakeClock()
     const closed = Promise.withResolvers<void>()

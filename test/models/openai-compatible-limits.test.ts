@@ -58,6 +58,40 @@ describe('a reply that has gone mad', () => {
     expect(AppError.is(error) && error.code).toBe('model_bad_response')
   })
 
+  test('says in one event more than any reply does', async () => {
+    const { upstream, model } = await setUp()
+    const turn = [{ text: 'x' }, { thinking: 'y' }]
+    const content = Array.from({ length: 2 ** 17 }, () => turn).flat()
+    upstream.reply({ steps: [chunkOf({ content }), chunkOf({ content: 'z' }), finishOf('stop'), doneStep] })
+    let count = 0
+    const onPart = () => void count++
+    const error: unknown = await collectReply(model, { onPart }).catch((reason: unknown) => reason)
+    expect(AppError.is(error) && error.code).toBe('model_bad_response')
+    expect(count).toBe(2 ** 18)
+  })
+
+  test('says it in a list of a great many pieces, which are one part of each kind', async () => {
+    const { upstream, model } = await setUp()
+    const thinking = Array.from({ length: 50_000 }, () => ({ type: 'text', text: 'y' }))
+    const content = [{ type: 'thinking', thinking }, ...Array.from({ length: 50_000 }, () => ({ text: 'x' }))]
+    upstream.reply({ steps: [chunkOf({ content }), finishOf('stop'), doneStep] })
+    const { parts } = await collectReply(model)
+    expect(parts).toEqual([
+      { type: 'reasoning', delta: 'y'.repeat(50_000) },
+      { type: 'text', delta: 'x'.repeat(50_000) },
+    ])
+  })
+
+  test('nests thoughts in thoughts deeper than a stack holds: only the outermost count', async () => {
+    const { upstream, model } = await setUp()
+    const deep = `${'{"thinking":['.repeat(150_000)}"x"${']}'.repeat(150_000)}`
+    const event = JSON.stringify({ choices: [{ delta: { content: ['deep', 'z'] } }] })
+    upstream.reply({
+      steps: [rawStep(`data: ${event.replace('"deep"', deep)}\n\n`), finishOf('stop'), doneStep],
+    })
+    expect((await collectReply(model)).decoded).toMatchObject({ text: 'z', reasoning: '' })
+  })
+
   test('has as many calls as it may', async () => {
     const { upstream, model } = await setUp()
     upstream.reply({

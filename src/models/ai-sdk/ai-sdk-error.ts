@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { AppError } from '../../errors.ts'
 import type { ErrorCode } from '../../errors.ts'
 import { errorFromBody, errorFromNetwork, errorFromResponse } from '../provider-error.ts'
+import { toJson } from '../to-json.ts'
 
 /** How much of an unknown error is kept for the log. */
 const keptChars = 2048
@@ -53,7 +54,7 @@ function fromStatus(failure: Failure, { status, now }: { status: number; now: nu
   // Names and values, in lower case, as `fetch` gives them.
   const headers = (responseHeaders ?? {}) as IncomingHttpHeaders
   const said = typeof responseBody === 'string' && responseBody !== '' ? responseBody : undefined
-  const body = said ?? (data === undefined ? String(message) : JSON.stringify(data))
+  const body = said ?? toJson(data) ?? String(message)
   return errorFromResponse({ status, headers, body, now })
 }
 

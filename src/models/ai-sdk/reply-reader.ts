@@ -2,7 +2,7 @@ import type { LanguageModelV4, LanguageModelV4StreamPart } from '@ai-sdk/provide
 import type { Clock } from '../../clock.ts'
 import { AppError } from '../../errors.ts'
 import type { ModelPart, ModelReply, ModelRequest } from '../model.ts'
-import { maxReplyEvents } from '../reply-limits.ts'
+import { maxReplyParts } from '../reply-limits.ts'
 import { blotSecrets } from '../provider-secrets.ts'
 import { toModelError } from './ai-sdk-error.ts'
 import { encodeCall } from './call-options.ts'
@@ -76,15 +76,15 @@ export class ReplyReader {
 
   async #read(reader: Reader): Promise<void> {
     const { clock } = this.#options
-    let events = 0
+    let parts = 0
     for (;;) {
       const { done, value } = await reader.read()
       if (this.#closed) return
       if (done) return this.#onEnd()
-      this.#lastPartAt = clock.monotonic()
+      if (++parts > maxReplyParts) return this.#failWith('the reply has too many parts')
       // The rest is read all the same, so that the connection can serve the next request.
       if (this.#over) continue
-      if (++events > maxReplyEvents) return this.#failWith('the reply has too many events')
+      this.#lastPartAt = clock.monotonic()
       this.#push(value)
     }
   }
@@ -116,11 +116,11 @@ export class ReplyReader {
   }
 
   #fail(error: unknown): void {
-    if (this.#over) return this.#close()
-    const { signal, clock, reject } = this.#options
-    this.#settle()
     this.#close()
     this.#cancel()
+    if (this.#over) return
+    const { signal, clock, reject } = this.#options
+    this.#settle()
     const failure = signal.aborted ? error : toModelError(error, clock.now())
     blotSecrets(failure, this.#secrets)
     reject(failure)

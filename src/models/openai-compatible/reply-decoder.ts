@@ -127,21 +127,27 @@ export class ReplyDecoder {
     }
   }
 
-  /** Text, or a list of parts of which those that hold text count. `thinking` is how Mistral marks reasoning. */
+  /** Text, or a list of parts of which those that hold text count: neighbours of one kind are one delta. */
   #content(kind: TextKind, content: unknown): void {
     if (typeof content === 'string') return this.#text(kind, content)
     if (!Array.isArray(content)) return
+    let open = kind
+    let said = ''
     for (const part of content) {
-      if (typeof part === 'string') this.#text(kind, part)
-      else if (isObject(part)) {
-        const { text, thinking } = part as { text?: unknown; thinking?: unknown }
-        if (thinking) this.#content('reasoning', thinking)
-        else if (typeof text === 'string') this.#text(kind, text)
+      const thinking = thinkingOf(part)
+      const next = thinking === undefined ? kind : 'reasoning'
+      if (next !== open) {
+        this.#text(open, said)
+        open = next
+        said = ''
       }
+      said += thinking ?? textOf(part)
     }
+    this.#text(open, said)
   }
 
   #text(kind: TextKind, delta: string): void {
+    if (delta === '') return
     if (kind !== this.#open) {
       this.#closeText()
       this.#open = kind
@@ -201,6 +207,20 @@ function onlyText(chunk: WireChunk): string | undefined {
   if (refusal || reasoning_content || reasoning || reasoning_text) return undefined
   if (rest.tool_calls || rest.function_call) return undefined
   return typeof content === 'string' && content !== '' ? content : undefined
+}
+
+/** How Mistral marks reasoning: `{ thinking: [{ text }] }`, of which the texts count. Undefined: the part is none. */
+function thinkingOf(part: unknown): string | undefined {
+  if (!isObject(part)) return undefined
+  const { thinking }: { thinking?: unknown } = part
+  if (!thinking) return undefined
+  return Array.isArray(thinking) ? thinking.map(textOf).join('') : textOf(thinking)
+}
+
+function textOf(part: unknown): string {
+  if (typeof part === 'string') return part
+  const { text }: { text?: unknown } = isObject(part) ? part : {}
+  return typeof text === 'string' ? text : ''
 }
 
 function parse(text: string): WireChunk {

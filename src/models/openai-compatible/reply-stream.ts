@@ -4,7 +4,7 @@ import { AppError } from '../../errors.ts'
 import type { ModelPart, ModelReply } from '../model.ts'
 import type { ConnectionPool, PendingPost, PostOptions, ResponseHandler } from './connection-pool.ts'
 import { errorFromNetwork, errorFromResponse } from '../provider-error.ts'
-import { maxErrorBytes, maxReplyBytes, maxReplyEvents } from '../reply-limits.ts'
+import { maxErrorBytes, maxReplyBytes, maxReplyParts } from '../reply-limits.ts'
 import { blotSecrets } from '../provider-secrets.ts'
 import { ReplyDecoder } from './reply-decoder.ts'
 import { SseParser } from './sse-parser.ts'
@@ -37,14 +37,18 @@ export class ReplyStream implements ResponseHandler {
   /** The body, where it can only be read as a whole. */
   #body: Buffer[] = []
   #received = 0
-  #events = 0
+  #parts = 0
   #lastByteAt: number
   #forgetTimer: () => void = () => {}
   readonly #onAbort = () => this.#fail(this.#options.signal.reason)
 
   constructor(options: ReplyStreamOptions) {
+    const emit = (part: ModelPart) => {
+      if (++this.#parts > maxReplyParts) throw badResponse('the reply has too many parts')
+      options.emit(part)
+    }
     this.#options = options
-    this.#decoder = new ReplyDecoder(options.emit)
+    this.#decoder = new ReplyDecoder(emit)
     this.#parser = new SseParser({ onEvent: (data, name) => this.#onEvent(data, name) })
     this.#lastByteAt = options.clock.monotonic()
   }
@@ -124,7 +128,6 @@ export class ReplyStream implements ResponseHandler {
   }
 
   #onEvent(data: string, name: string): void {
-    if (++this.#events > maxReplyEvents) return this.#failWith('the reply has too many events')
     this.#decoder.pushEvent(data, name)
     if (!this.#decoder.done || this.#isOver()) return
     this.#parser.stop()
@@ -163,7 +166,7 @@ export class ReplyStream implements ResponseHandler {
   }
 
   #failWith(why: string): void {
-    this.#fail(new AppError('model_bad_response', { cause: new Error(why) }))
+    this.#fail(badResponse(why))
   }
 
   #fail(error: unknown): void {
@@ -200,4 +203,8 @@ export class ReplyStream implements ResponseHandler {
         this.#fail(new AppError('model_timeout', { cause: new Error(`silent for ${stallTimeoutMs} ms`) }))
     })
   }
+}
+
+function badResponse(why: string): AppError {
+  return new AppError('model_bad_response', { cause: new Error(why) })
 }
