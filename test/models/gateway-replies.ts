@@ -37,6 +37,22 @@ export function gatewayReplies(): RecordedReply[] {
     },
     {
       server: 'a gateway',
+      what: 'white space after a call, with its id and name, and then the call once more',
+      stream: sse(
+        call({ index: 0, id: 'a', ...fn('add', '{"x":1}') }),
+        call({ index: 0, id: 'a', ...fn('add', '\n') }),
+        call({ index: 0, id: 'a', ...fn('add', '{"x":1}') }),
+        chunk({}, 'tool_calls'),
+        '[DONE]',
+      ),
+      decoded: {
+        ...nothing,
+        calls: [{ name: 'add', arguments: '{"x":1}' }],
+        finishReason: 'tool_calls',
+      },
+    },
+    {
+      server: 'a gateway',
       what: 'one id for all at indexes of their own, interleaved',
       stream: sse(
         call({ index: 1, id: 'x', ...fn('add', '{"x"') }),
@@ -95,6 +111,29 @@ export function gatewayReplies(): RecordedReply[] {
         '[DONE]',
       ),
       decoded: { ...nothing, calls: [{ name: 'add', arguments: '{"x":1}' }], finishReason: 'tool_calls' },
+    },
+    {
+      server: 'xAI',
+      what: 'reasoning that is not counted as output',
+      stream: sse(
+        chunk({ content: 'Hi' }),
+        {
+          ...chunk({}, 'stop'),
+          usage: {
+            prompt_tokens: 21,
+            completion_tokens: 563,
+            total_tokens: 847,
+            completion_tokens_details: { reasoning_tokens: 263 },
+          },
+        },
+        '[DONE]',
+      ),
+      decoded: {
+        ...nothing,
+        text: 'Hi',
+        finishReason: 'stop',
+        usage: { input_tokens: 21, output_tokens: 826, total_tokens: 847, reasoning_tokens: 263 },
+      },
     },
     {
       server: 'a gateway',

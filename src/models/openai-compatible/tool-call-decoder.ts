@@ -1,6 +1,7 @@
 import { AppError } from '../../errors.ts'
 import type { ModelPart } from '../model.ts'
 import { maxReplyCalls } from '../reply-limits.ts'
+import { toJson } from '../to-json.ts'
 import { WholeCharacters } from '../whole-characters.ts'
 
 /**
@@ -94,7 +95,7 @@ export class ToolCallDecoder {
       this.#emitInput(call, early)
     }
     const { text } = entry
-    if (text === '' || (call.end.reached && text === call.text)) return
+    if (text === '' || (call.end.reached && repeats(call, text))) return
     call.text += text
     call.end.scan(text)
     this.#emitInput(call, call.characters.take(text))
@@ -148,13 +149,21 @@ function readEntry(value: unknown): Entry | undefined {
 
 function toText(value: unknown): string {
   if (typeof value === 'string') return value
-  return value === undefined || value === null ? '' : JSON.stringify(value)
+  if (value === undefined || value === null) return ''
+  const text = toJson(value)
+  if (text !== undefined) return text
+  throw new AppError('model_bad_response', { cause: new Error('the arguments of a tool call nest too deep') })
 }
 
 /** Whether a delta that points at this call begins another: many servers number every call 0, or give all one id. */
 function isAnother(call: PendingCall, entry: Entry): boolean {
   if (entry.id !== '' && call.id !== '' && entry.id !== call.id) return entry.name !== '' || call.end.reached
-  return entry.name !== '' && call.end.reached && entry.text !== '' && entry.text !== call.text
+  return entry.name !== '' && call.end.reached && !repeats(call, entry.text)
+}
+
+/** Whether the text says nothing more of a call that is whole. */
+function repeats(call: PendingCall, text: string): boolean {
+  return text === call.text || text.trim() === ''
 }
 
 /** Finds where a JSON object ends, reading each character once. */
