@@ -14,6 +14,7 @@ import type {
   ToolCallItem,
   ToolResultItem,
 } from '../../items.ts'
+import { argumentsOf } from '../call-arguments.ts'
 import type { ModelRequest } from '../model.ts'
 import { encodeMedia } from './media.ts'
 import type { SupportedUrls } from './media.ts'
@@ -133,7 +134,7 @@ function addToolCall(state: State, item: ToolCallItem): void {
     type: 'tool-call',
     toolCallId: state.callIds.get(item.call_id),
     toolName: item.name,
-    input: toObject(item.arguments),
+    input: argumentsOf(item.arguments) ?? {},
     ...(own && { providerOptions: own }),
   })
 }
@@ -177,17 +178,6 @@ function ownOptions(state: State, provider: ProviderData | undefined): SharedV4P
 /** What came as `providerMetadata` and was kept as JSON: objects by the name of a provider. */
 function toOptions(data: Record<string, unknown>): SharedV4ProviderOptions | undefined {
   return Object.keys(data).length === 0 ? undefined : (data as SharedV4ProviderOptions)
-}
-
-/** A past call's arguments, which may have been no JSON: providers take objects only. */
-function toObject(text: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(text)
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error
-  }
-  return {}
 }
 
 /** Ours are fine everywhere; those of callers who bring their own history need not be. */

@@ -1,5 +1,6 @@
 import { textOf } from '../../items.ts'
 import type { MessageItem, ModelItem, Part, ToolCallItem } from '../../items.ts'
+import { argumentsOf } from '../call-arguments.ts'
 import type { ModelRequest, ModelSettings, ModelTool, ToolChoice } from '../model.ts'
 import { isStrict } from './strict-schema.ts'
 
@@ -110,21 +111,10 @@ function addToolCall(messages: Wire[], item: ToolCallItem): void {
   const call = {
     id: item.call_id,
     type: 'function',
-    function: { name: item.name, arguments: toObjectText(item.arguments) },
+    function: { name: item.name, arguments: argumentsOf(item.arguments) ? item.arguments : '{}' },
   }
   const last = messages.at(-1)
   if (last?.role !== 'assistant') messages.push({ role: 'assistant', content: null, tool_calls: [call] })
   else if (Array.isArray(last.tool_calls)) last.tool_calls.push(call)
   else last.tool_calls = [call]
-}
-
-/** Servers parse the arguments of past calls and refuse the whole request when they are no JSON object. */
-function toObjectText(text: string): string {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? text : '{}'
-  } catch (error) {
-    if (error instanceof SyntaxError) return '{}'
-    throw error
-  }
 }
