@@ -18,6 +18,7 @@ export interface Inquiry {
   instructions: string
   items: readonly ModelItem[]
   outputSchema?: Record<string, unknown>
+  maxOutputTokens?: number
   /** Undefined: the agent's own. */
   model: ModelChoice | undefined
 }
@@ -59,11 +60,12 @@ export function modelsFor(context: RunContext, { model }: Pick<Inquiry, 'model'>
 
 /** As the agent's hooks would have it: what may not reach a model must not reach it this way either. */
 async function requestOf(context: RunContext, inquiry: Inquiry): Promise<ModelRequest> {
+  const { maxOutputTokens } = inquiry
   const request: ModelRequest = {
     instructions: inquiry.instructions,
     items: inquiry.items,
     tools: [],
-    settings: {},
+    settings: maxOutputTokens === undefined ? {} : { maxOutputTokens },
     ...(inquiry.outputSchema ? { outputSchema: inquiry.outputSchema } : {}),
   }
   if (context.agent.hooks.length === 0) return request

@@ -4,6 +4,7 @@ import type { ToolCallItem } from '../items.ts'
 import { traceOf } from '../logger.ts'
 import { callAuthor } from './author-code.ts'
 import type { CallApproval, RunContext } from './context.ts'
+import { cutEnd } from './cut-text.ts'
 import type { Agent, AnyTool, ApprovalContext } from './definitions.ts'
 import { parseArguments } from './reply-builder.ts'
 import { toolsOf, transferTarget } from './toolbox.ts'
@@ -133,8 +134,7 @@ function mayHaveBegun({ calls, approvals }: RunContext, callId: string): boolean
 function reasonOf(call: ToolCallItem): string {
   const parsed = parseArguments(call.arguments)
   const told = typeof parsed === 'object' && parsed !== null && 'reason' in parsed ? parsed.reason : undefined
-  // Never half a character.
-  return typeof told === 'string' ? told.slice(0, 500).replace(/[\uD800-\uDBFF]$/, '') : ''
+  return typeof told === 'string' ? cutEnd(told, 500) : ''
 }
 
 /** A call that nobody let run, or not again. */
@@ -156,7 +156,7 @@ function warnChanged(context: RunContext, toolName: string): void {
 }
 
 function notJson(text: string): { ok: false; message: string } {
-  return { ok: false, message: `The arguments are not JSON of a sane depth: ${text.slice(0, 200)}` }
+  return { ok: false, message: `The arguments are not JSON of a sane depth: ${cutEnd(text, 200)}` }
 }
 
 export function approvalContext(context: RunContext): ApprovalContext {

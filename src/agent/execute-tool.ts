@@ -6,6 +6,7 @@ import type { RunError } from '../run-state.ts'
 import type { CallPlan } from './call-plan.ts'
 import { approvalContext } from './call-plan.ts'
 import type { RunContext } from './context.ts'
+import { cutText } from './cut-text.ts'
 import type { Answer, Question, ToolContext } from './definitions.ts'
 import { graceMs } from './grace.ts'
 import { answersIn, maxQuestions, toAnswer, toApprovalQuestion } from './question.ts'
@@ -263,11 +264,4 @@ function failWith(code: string, text: string): ToolOutcome {
     error: { code, message },
     settled: isUnknown ? 'unknown' : 'committed',
   }
-}
-
-/** Keeps the beginning and says how much is missing. Never ends in half a character. */
-export function cutText(text: string, maxChars: number): string {
-  if (text.length <= maxChars) return text
-  const kept = text.slice(0, maxChars).replace(/[\uD800-\uDBFF]$/, '')
-  return `${kept}\n[cut: ${text.length - kept.length} of ${text.length} characters are missing]`
 }

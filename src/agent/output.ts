@@ -6,6 +6,7 @@ import { maxJsonDepth, nestsDeeperThan } from '../json-depth.ts'
 import { authorFault, callAuthor } from './author-code.ts'
 import { TookTooLong, within } from './bounded.ts'
 import type { RunContext } from './context.ts'
+import { cutEnd } from './cut-text.ts'
 import type { JsonSchema, Output } from './definitions.ts'
 import { toZod } from './json-schema.ts'
 import { parseWith } from './schema.ts'
@@ -105,7 +106,7 @@ const maxMessageChars = 2_000
 
 /** What is wrong with an answer, for people and for the model. */
 function faultOf({ message, cut }: Wrong): string {
-  const short = message.length > maxMessageChars ? `${message.slice(0, maxMessageChars)}…` : message
+  const short = cutEnd(message, maxMessageChars)
   return cut ? `It was cut at the limit of its length. ${short}` : short
 }
 

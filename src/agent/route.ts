@@ -6,6 +6,7 @@ import type { Model } from '../models/model.ts'
 import { askModel, inquiryMessage } from './ask-model.ts'
 import { callAuthor, isAuthorFault } from './author-code.ts'
 import type { Directory, RunContext } from './context.ts'
+import { cutEnd } from './cut-text.ts'
 import type { Agent } from './definitions.ts'
 import { bringsResults } from './history.ts'
 import { instructionsContext } from './instructions.ts'
@@ -80,7 +81,7 @@ async function choose(context: RunContext, { router, current }: Asked): Promise<
   const chosen = choicesOf({ router, current }).find((agent) => agent.name === name)
   if (chosen) return { to: chosen, why: typeof by === 'function' ? 'function' : by }
   if (name !== undefined) {
-    const message = `The router chose ${JSON.stringify(name.slice(0, 100))}, which is none of the specialists.`
+    const message = `The router chose ${JSON.stringify(cutEnd(name, 100))}, which is none of the specialists.`
     warn(context, 'route_unknown', message)
   }
   if (current) return { to: current, why: 'conversation' }
@@ -136,7 +137,7 @@ async function conversationText(context: RunContext): Promise<string> {
   const said = [...earlier, ...context.items]
     .flatMap(({ item }) => (item.type === 'message' && item.role !== 'system' ? [item] : []))
     .slice(-maxSaid - 1, -1)
-    .map((message) => `${message.role}: ${textOf(message).slice(0, maxSaidChars)}`)
+    .map((message) => `${message.role}: ${cutEnd(textOf(message), maxSaidChars)}`)
   return said.length === 0 ? newest : `Said before:\n${said.join('\n')}\n\nNewest message:\n${newest}`
 }
 

@@ -4,6 +4,7 @@ import { AppError } from '../errors.ts'
 import { traceOf } from '../logger.ts'
 import { askModel, inquiryMessage, modelsFor, RefusedInquiry } from './ask-model.ts'
 import type { RunContext } from './context.ts'
+import { cutMiddle } from './cut-text.ts'
 import type { Summarising } from './definitions.ts'
 import { buildHistory, charsPerToken, type BuiltHistory } from './history.ts'
 import { historyLimits } from './request.ts'
@@ -13,9 +14,12 @@ import { warnOnce } from './warn.ts'
 
 const defaultInstructions = `Summarise the conversation below for somebody who must carry it on without having read it: what the user wants, what was found out and decided, names, numbers and open points. Write only the summary.`
 
-/** How much one summary is made of where the model's window is not known, and of the window where it is. */
-const defaultTokens = 32_000
+/** Where the window of the model that writes is not known. */
+const defaultWindow = 53_000
+/** How much of the window one summary is made of, and how long it may be. */
 const windowShare = 0.6
+const summaryShare = 0.2
+const maxSummaryTokens = 8_000
 /** Of one turn; a longer one is cut in its middle. In characters. */
 const maxTurnChars = 20_000
 
@@ -56,11 +60,11 @@ type Told = Pick<BuiltHistory, 'left' | 'summary'> & { options: Summarising }
 
 async function writeSummary(context: RunContext, told: Told): Promise<string | undefined> {
   const { instructions = defaultInstructions, model } = told.options
-  const maxTokens =
-    (modelsFor(context, { model })[0]?.contextWindow ?? defaultTokens / windowShare) * windowShare
-  const items = [inquiryMessage(tell(told, maxTokens * charsPerToken))]
+  const { contextWindow = defaultWindow } = modelsFor(context, { model })[0] ?? {}
+  const items = [inquiryMessage(tell(told, Math.floor(contextWindow * windowShare * charsPerToken)))]
+  const maxOutputTokens = Math.min(maxSummaryTokens, Math.ceil(contextWindow * summaryShare))
   try {
-    const text = (await askModel(context, { instructions, items, model })).trim()
+    const text = (await askModel(context, { instructions, items, model, maxOutputTokens })).trim()
     if (text !== '') return text
     fail(context, new Error('the summary is empty'))
   } catch (error) {
@@ -70,9 +74,12 @@ async function writeSummary(context: RunContext, told: Told): Promise<string | u
   return undefined
 }
 
-/** The summary before and each turn since, as one text: where it would be too long, of each turn its beginning and end. */
+/** The summary before and each turn since, as one text: where it would be too long, of each its beginning and its end. */
 function tell({ left, summary }: Told, maxChars: number): string {
-  const before = summary ? `Summary of what was before:\n${summary.text}` : ''
+  // Never so long that nothing is told of the turns.
+  const before = summary
+    ? cutMiddle(`Summary of what was before:\n${summary.text}`, Math.floor(maxChars / 2))
+    : ''
   const room = Math.floor(Math.max(0, maxChars - before.length) / left.length)
   const turns = left.map(({ items }) => transcriptOf(items, Math.min(room, maxTurnChars)))
   return [before, ...turns].filter((text) => text !== '').join('\n\n')

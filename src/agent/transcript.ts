@@ -1,4 +1,5 @@
 import { textOf, type MessageItem, type ModelItem } from '../items.ts'
+import { cutMiddle } from './cut-text.ts'
 
 /**
  * A conversation told in messages alone, for a model that is asked about it and not to carry it on: calls and results as
@@ -27,10 +28,7 @@ export function toldInMessages(items: readonly ModelItem[]): MessageItem[] {
 
 /** The same as one text, a line for each message, cut in its middle where it is longer. */
 export function transcriptOf(items: readonly ModelItem[], maxChars: number): string {
-  const text = toldInMessages(items).map(lineOf).join('\n')
-  if (text.length <= maxChars) return text
-  const half = Math.floor(maxChars / 2)
-  return `${text.slice(0, half)}\n[…]\n${text.slice(-half)}`
+  return cutMiddle(toldInMessages(items).map(lineOf).join('\n'), maxChars)
 }
 
 function lineOf(item: MessageItem): string {

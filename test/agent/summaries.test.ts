@@ -370,6 +370,31 @@ describe('what a summary is made of is bounded', () => {
     expect(text).toContain('begins')
     expect(text).toContain('ends\nassistant: ok')
   })
+
+  test('by whole characters', async () => {
+    for (const lead of ['', 'x']) {
+      const text = await toldOf(100, [lead + '😀'.repeat(300)])
+      expect(text).toContain('[…]')
+      expect(text.isWellFormed()).toBe(true)
+    }
+  })
+
+  test('and so is the summary: what is too long all the same leaves room for the turns since', async () => {
+    const summariser = scriptedModel(['s'.repeat(1_000), 'short'], { contextWindow: 100 })
+    const model = scriptedModel(['Hm.'], { atEnd: 'repeat' })
+    const history = { maxTurns: 1, summarise: { model: summariser, keepTurns: 0 } }
+    const engine = await startEngine({ model, agent: { history } })
+    for (const input of ['one', 'two', 'three', 'four', 'five']) await engine.finish({ input, conversation })
+    expect(summariser.calls.map(({ settings }) => settings)).toEqual([
+      { maxOutputTokens: 20 },
+      { maxOutputTokens: 20 },
+    ])
+    const text = textOf(summariser.calls[1])
+    expect(text.length).toBeLessThanOrEqual('user: '.length + 100 * 0.6 * 3.5)
+    expect(text).toMatch(
+      /^user: Summary of what was before:\ns+\n\[…\]\ns+\n\nuser: three\nassistant: Hm\.\n\nuser: four\n/,
+    )
+  })
 })
 
 test('a summary is a note among the items of its conversation, and no message of it', async () => {
