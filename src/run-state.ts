@@ -10,16 +10,6 @@ export function isTerminal(status: RunStatus): status is TerminalStatus {
   return status === 'completed' || status === 'failed' || status === 'cancelled'
 }
 
-/** The only ways a run changes its state. `running → running` is a rescue: another attempt takes over. */
-export const transitions: Record<RunStatus, readonly RunStatus[]> = {
-  queued: ['running', 'cancelled', 'failed'],
-  running: ['running', 'suspended', 'queued', 'completed', 'failed', 'cancelled'],
-  suspended: ['queued', 'cancelled', 'failed'],
-  completed: [],
-  failed: [],
-  cancelled: [],
-}
-
 export const stopReasonSchema = z.enum([
   'final',
   'max_steps',

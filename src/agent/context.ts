@@ -8,8 +8,8 @@ import type { RunOptions, RunWarning, Spent, Usage } from '../run-state.ts'
 import type { ApprovalRecord, Commit, LedgerRecord } from '../store/store.ts'
 import type { Agent, AnyTool, Budget, ModelChoice } from './definitions.ts'
 
-/** A tool call's place in the ledger, and whether it was started before. */
-export type CallRecord = Pick<LedgerRecord, 'step' | 'index' | 'call_id' | 'effect' | 'state' | 'approval_id'>
+/** What the ledger has of a tool call that was started before. */
+export type CallRecord = Pick<LedgerRecord, 'effect' | 'approval_id'>
 
 /** A decision that was asked for about a call. `arguments`: what was shown to the person. */
 export type CallApproval = Pick<
