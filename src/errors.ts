@@ -71,7 +71,7 @@ export const errorCodes = {
   tool_unknown: { status: 404, retryable: false, title: 'No such tool' },
   tool_bad_arguments: { status: 400, retryable: false, title: 'The arguments do not fit the tool' },
   tool_rejected: { status: 403, retryable: false, title: 'A person rejected the tool call' },
-  tool_expired: { status: 403, retryable: false, title: 'Nobody decided about the tool call in time' },
+  tool_expired: { status: 403, retryable: false, title: 'Nobody answered for the tool call in time' },
   tool_refused: { status: 403, retryable: false, title: 'A policy refused the tool call' },
   handoff_limit: { status: 409, retryable: false, title: 'The run was handed over too often' },
   outcome_unknown: { status: 500, retryable: false, title: 'Whether the tool took effect is not known' },

@@ -12,7 +12,7 @@ import type {
   ZodOrJsonSchema,
 } from './definitions.ts'
 import type { Hooks } from './hooks.ts'
-import { definitionName, functionSchema } from './parse-definition.ts'
+import { definitionName, functionSchema, uncalled } from '../parse-definition.ts'
 
 export interface SpecialistOptions {
   agent: Agent
@@ -63,7 +63,7 @@ export interface AgentOptions {
   maxHandoffs?: number
   /** Limits of one run, checked between steps. */
   budget?: Budget
-  /** How long an approval may wait. Default 7 days; null: for ever. */
+  /** How long people, and callers whose tools are called, are waited for. Default 7 days; null: for ever. */
   approvalTimeoutMs?: number | null
   settings?: ModelSettings
   /** One, or several in the order they are asked. */
@@ -116,7 +116,7 @@ export const agentOptionsSchema = z.strictObject({
   description: z.string().optional(),
   model: z.union([modelChoice, z.array(modelChoice).min(1)]).optional(),
   instructions: z.union([z.string(), functionSchema, template]).optional(),
-  tools: z.array(z.custom(isToolOrSource, 'must be made with tool(), or be a source of tools')).optional(),
+  tools: z.array(z.custom(isToolOrSource, { error: ({ input }) => describeNoTool(input) })).optional(),
   maxSteps: z.int().min(0).max(1000).optional(),
   forceAnswer: z.boolean().optional(),
   toolConcurrency: z.int().min(1).optional(),
@@ -180,7 +180,7 @@ export const agentOptionsSchema = z.strictObject({
       parallelToolCalls: z.boolean().optional(),
     })
     .optional(),
-  hooks: oneOrMany(hooksSchema).optional(),
+  hooks: z.union([z.array(hooksSchema), hooksSchema]).optional(),
   overrides: z
     .strictObject({
       instructions: z.enum(['append', 'replace', 'never']).optional(),
@@ -190,16 +190,13 @@ export const agentOptionsSchema = z.strictObject({
     .optional(),
 })
 
-/** A union of the two, but for its faults: they name their place. */
-function oneOrMany(schema: z.ZodType) {
-  return z.unknown().superRefine((value, context) => {
-    const result = (Array.isArray(value) ? z.array(schema) : schema).safeParse(value)
-    for (const issue of result.error?.issues ?? []) {
-      context.addIssue({ code: 'custom', message: issue.message, path: issue.path })
-    }
-  })
-}
-
 function isToolOrSource(value: unknown): boolean {
   return isToolSource(value) || (isObject(value) && 'needsApproval' in value && 'parse' in value)
+}
+
+function describeNoTool(value: unknown): string {
+  if (isAgent(value)) return `is an agent: give ${value.name}.asTool()`
+  if (Array.isArray(value)) return 'is a list: put its tools in one by one, with ...'
+  const wanted = 'must be made with tool(), or be a source of tools'
+  return typeof value === 'function' ? `${wanted}, not ${uncalled(value)}` : wanted
 }

@@ -49,7 +49,7 @@ export function suspended(
   return {
     ...allTotalsOf(context),
     events: [{ type: 'run.suspend', approvals: shown, tool_calls: pending }],
-    end: { status: 'suspended', approvals, pending_calls: pending },
+    end: { status: 'suspended', approvals, pending_calls: pending, calls_expire_at: expiryOf(context) },
   }
 }
 
@@ -57,16 +57,19 @@ export function newApproval(
   context: RunContext,
   input: Pick<ApprovalRequest, 'call_id' | 'tool' | 'arguments' | 'reason' | 'question'>,
 ): NewApproval {
-  const now = context.clock.now()
-  const { approvalTimeoutMs } = context.agent
-  const expiresAt = approvalTimeoutMs === null ? null : now + approvalTimeoutMs
+  const expiresAt = expiryOf(context)
   const { question, ...rest } = input
   return {
     id: createId('appr'),
     ...rest,
     ...(question ? { question } : {}),
     expires_at: expiresAt === null ? null : toIsoDate(expiresAt),
-    created_at: now,
+    created_at: context.clock.now(),
     expires_at_ms: expiresAt,
   }
+}
+
+/** Until when whoever is asked now may answer. */
+function expiryOf({ agent, clock }: RunContext): number | null {
+  return agent.approvalTimeoutMs === null ? null : clock.now() + agent.approvalTimeoutMs
 }

@@ -12,6 +12,7 @@ function openRetention() {
   const changed: string[] = []
   const store = {
     approvals: { expire: async () => (expired.shift() ?? []).map((id) => ({ id }) as RunRecord) },
+    runs: { overdue: async () => [] },
     retention: {
       prune: async (input: (typeof prunes)[number]) => {
         if (left.fails) throw new Error('disk')

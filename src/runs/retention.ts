@@ -1,12 +1,13 @@
 import type { Clock } from '../clock.ts'
 import type { Logger } from '../logger.ts'
 import type { RunRecord, Store } from '../store/store.ts'
+import { expireSuspensions } from './expiry.ts'
 
 const sweepMs = 60_000
 /** Rows per batch: small, so that no run waits long behind a sweep. */
 const batch = 200
 
-/** The housekeeping of a node: expires approvals, ends idle sessions, prunes what is older than its retention. */
+/** The housekeeping of a node: expires approvals and calls of callers' tools, ends idle sessions, prunes what is older than its retention. */
 export interface Retention {
   start(): void
   stop(): Promise<void>
@@ -27,11 +28,7 @@ export function createRetention(options: {
   let sweeping: Promise<void> | undefined
 
   const round = async () => {
-    for (;;) {
-      const expired = await store.approvals.expire({ now: clock.now(), limit: batch })
-      for (const run of expired) options.onChange(run)
-      if (expired.length === 0) break
-    }
+    await expireSuspensions({ store, clock, onChange: options.onChange, limit: batch })
     for (;;) {
       const now = clock.now()
       const touched = await store.retention.prune({

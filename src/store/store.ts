@@ -236,6 +236,8 @@ export interface Commit {
         status: 'suspended'
         approvals: (ApprovalRequest & { created_at: number; expires_at_ms: number | null })[]
         pending_calls: PendingCall[]
+        /** When these calls are overdue; null: never. */
+        calls_expire_at: number | null
       }
     | {
         status: TerminalStatus
@@ -338,6 +340,8 @@ export interface Store {
       results: CallerResult[]
       now: number
     }): Promise<ToolResultsResult>
+    /** internal. At most `limit` of the runs that wait for calls of the caller's tools which are due, the longest due first. */
+    overdue(input: { now: number; limit: number }): Promise<RunRecord[]>
     find(scope: Scope, run_id: string): Promise<RunRecord | undefined>
     /** The run that an idempotency key was used for, and the fingerprint of that request. Undefined: the key is free. */
     findByKey(

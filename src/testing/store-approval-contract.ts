@@ -272,6 +272,38 @@ function describeToolResults(open: OpenStore): void {
       expect(await add(scene, run.id, [toolResult('call_1')])).toMatchObject({ outcome: 'unknown_call' })
     })
 
+    it('finds runs whose calls are due, the longest due first, until nothing of them is awaited', async (scene) => {
+      const due = scene.now + 100
+      const overdue = async (limit = 9) =>
+        (await scene.store.runs.overdue({ now: scene.now, limit })).map(({ id }) => id)
+      const waiting = async (calls_expire_at: number | null, approvals: object[] = []) => {
+        const run = await scene.run()
+        const calls = [pendingCall('call_1'), pendingCall('call_2')]
+        await scene.suspend(run, { approvals, calls, calls_expire_at })
+        return run
+      }
+      const later = await waiting(due + 1)
+      const both = await waiting(due, [{}])
+      await waiting(null)
+      const cancelled = await waiting(due)
+      // One that awaits people only has nothing that is due.
+      await scene.suspend(await scene.run(), { approvals: [{}], calls_expire_at: due })
+      scene.now = due - 1
+      expect(await overdue()).toEqual([])
+      scene.now = due + 1
+      expect(await overdue()).toEqual([both.id, cancelled.id, later.id])
+      expect(await overdue(1)).toEqual([both.id])
+      expect(await scene.store.runs.overdue({ now: scene.now, limit: 1 })).toEqual([await scene.load(both)])
+      await scene.cancel(cancelled)
+      await add(scene, both.id, [toolResult('call_1')])
+      expect(await overdue()).toEqual([both.id, later.id])
+      expect(await add(scene, both.id, [toolResult('call_2')])).toMatchObject({
+        run: { status: 'suspended' },
+      })
+      await add(scene, later.id, [toolResult('call_1'), toolResult('call_2')])
+      expect(await overdue()).toEqual([])
+    })
+
     it('a run that is not suspended says so', async (scene) => {
       const run = await scene.run()
       const result = await add(scene, run.id, [toolResult('call_1')])

@@ -121,8 +121,8 @@ export function describeCancel(open: OpenStore): void {
       expect(await scene.finish(run, 'completed')).toBe('cancelled')
       expect(await scene.finish(run, 'failed')).toBe('cancelled')
       expect(await scene.commit(run, { end: { status: 'queued' } })).toBe('cancelled')
-      const suspended = { status: 'suspended', approvals: [], pending_calls: [pendingCall('c')] } as const
-      expect(await scene.commit(run, { end: { ...suspended, approvals: [], pending_calls: [] } })).toBe(
+      const suspended = { status: 'suspended' as const, approvals: [], calls_expire_at: null }
+      expect(await scene.commit(run, { end: { ...suspended, pending_calls: [pendingCall('c')] } })).toBe(
         'cancelled',
       )
       expect(await scene.load(run)).toEqual({ ...run, cancel })

@@ -53,7 +53,11 @@ export interface StoreScene {
   /** Suspends on so many approvals and caller's calls; gives the ids of the approvals. */
   suspend(
     run: RunRecord,
-    on: { approvals?: Partial<ApprovalRequest & { expires_at_ms: number | null }>[]; calls?: PendingCall[] },
+    on: {
+      approvals?: Partial<ApprovalRequest & { expires_at_ms: number | null }>[]
+      calls?: PendingCall[]
+      calls_expire_at?: number | null
+    },
   ): Promise<string[]>
   load(run: { id: string }): Promise<RunRecord>
   cancel(run: { id: string }, scope?: Scope): ReturnType<Store['runs']['cancel']>
@@ -204,7 +208,7 @@ function createHolderCommands(get: () => StoreScene): Pick<StoreScene, 'commit' 
         end: { status, stop_reason, error, output: [] },
       })
     },
-    async suspend(run, { approvals = [], calls = [] }) {
+    async suspend(run, { approvals = [], calls = [], calls_expire_at = null }) {
       const requests = approvals.map((approval, i) => ({
         id: createId('appr'),
         call_id: `call_${i}`,
@@ -217,7 +221,7 @@ function createHolderCommands(get: () => StoreScene): Pick<StoreScene, 'commit' 
         ...approval,
       }))
       const outcome = await get().commit(run, {
-        end: { status: 'suspended', approvals: requests, pending_calls: calls },
+        end: { status: 'suspended', approvals: requests, pending_calls: calls, calls_expire_at },
       })
       if (outcome !== 'ok') throw unexpected(outcome)
       return requests.map(({ id }) => id)

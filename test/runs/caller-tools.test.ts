@@ -4,7 +4,15 @@ import { anonymous } from '../../src/identity/principal.ts'
 import { createId } from '../../src/ids.ts'
 import type { Item } from '../../src/items.ts'
 import { scriptedModel } from '../../src/models/scripted.ts'
-import { eventsOfType, principal, startEngine, transcript, typesOf } from '../agent/engine-under-test.ts'
+import { createFakeClock } from '../../src/testing/fake-clock.ts'
+import {
+  advanceUntil,
+  eventsOfType,
+  principal,
+  startEngine,
+  transcript,
+  typesOf,
+} from '../agent/engine-under-test.ts'
 import { call, decide, goesOn, read, send, sendTool, suspended, theirs } from './suspended-run.ts'
 
 describe("the caller's tools", () => {
@@ -162,6 +170,89 @@ describe("the caller's tools", () => {
     const after = await goesOn(engine, run)
     expect(after.run).toMatchObject({ status: 'completed', stop_reason: 'client_tools' })
     expect(sent).toEqual(['ada'])
+  })
+
+  test('results that do not come in time: the model is told, and the conversation goes on', async () => {
+    const clock = createFakeClock()
+    const sent: string[] = []
+    const model = scriptedModel([{ toolCalls: [call('theirs'), send('ada'), call('theirs')] }, 'Too late.'])
+    const engine = await startEngine({
+      model,
+      clock,
+      agent: { tools: [sendTool(sent)], approvalTimeoutMs: 30_000 },
+    })
+    const conversation = { session: 's' }
+    const { run } = await engine.finish({
+      conversation,
+      options: { tools: [theirs], on_caller_tool: 'suspend' },
+    })
+    const [approval] = await engine.runs.pendingApprovals(run)
+    await decide(engine, approval?.id, { decision: 'approve' })
+    const [early, late] = run.pending_calls.map(({ call_id }) => ({ call_id, output: 'from afar' }))
+    await engine.runs.addToolResults(anonymous, run.id, [early!])
+    const after = await advanceUntil(clock, goesOn(engine, run), 1_000)
+    expect(after.run).toMatchObject({ status: 'completed', pending_calls: [] })
+    expect(eventsOfType(after.events, 'tool.end').map(({ error }) => error?.code)).toEqual([
+      undefined,
+      'tool_expired',
+      undefined,
+    ])
+    expect(sent).toEqual(['ada'])
+    expect(transcript(model.calls[1]).slice(-3)).toEqual([
+      'result from afar',
+      'result sent to ada',
+      'result Error: The caller gave no result of this call in time. It may have taken effect.',
+    ])
+    await expect(engine.runs.addToolResults(anonymous, run.id, [late!])).rejects.toMatchObject({
+      code: 'run_not_suspended',
+    })
+    const next = await engine.conversations.findSession(anonymous, 's')
+    expect(next.holder_run_id).toBeNull()
+  })
+
+  test('a result that comes while the time is over stands, and the others expire', async () => {
+    const clock = createFakeClock()
+    const model = scriptedModel([{ toolCalls: [call('theirs'), call('theirs')] }, 'Went on.'])
+    let first = true
+    const engine = await startEngine({
+      model,
+      clock,
+      agent: { approvalTimeoutMs: 30_000 },
+      wrapStore: (store) => ({
+        ...store,
+        runs: {
+          ...store.runs,
+          async overdue(input) {
+            const runs = await store.runs.overdue(input)
+            for (const { id, pending_calls } of first ? runs : []) {
+              first = false
+              const results = [{ call_id: pending_calls[0]?.call_id ?? '', output: 'just in time' }]
+              await engine.runs.addToolResults(anonymous, id, results)
+            }
+            return runs
+          },
+        },
+      }),
+    })
+    const { run } = await engine.finish({ options: { tools: [theirs], on_caller_tool: 'suspend' } })
+    await advanceUntil(clock, goesOn(engine, run), 1_000)
+    expect(transcript(model.calls[1]).slice(-2)).toEqual([
+      'result just in time',
+      'result Error: The caller gave no result of this call in time. It may have taken effect.',
+    ])
+  })
+
+  test('an agent may let them wait for ever', async () => {
+    const clock = createFakeClock()
+    const engine = await startEngine({
+      model: scriptedModel([{ toolCalls: [call('theirs')] }]),
+      clock,
+      agent: { approvalTimeoutMs: null },
+    })
+    const { run } = await engine.finish({ options: { tools: [theirs], on_caller_tool: 'suspend' } })
+    const forever = { now: Number.MAX_SAFE_INTEGER, limit: 1 }
+    expect(await engine.store.runs.overdue(forever)).toEqual([])
+    expect((await engine.load(run)).status).toBe('suspended')
   })
 
   test('arguments that are not JSON reach the caller as they are', async () => {

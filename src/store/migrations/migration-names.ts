@@ -2,7 +2,12 @@
  * Every migration, oldest first. Apart from the migrations themselves, so that a store can tell whether its schema is up
  * to date without loading the library that would change it.
  */
-export const migrationNames = ['001-initial', '002-agents-at-work', '003-warnings'] as const
+export const migrationNames = [
+  '001-initial',
+  '002-agents-at-work',
+  '003-warnings',
+  '004-call-deadlines',
+] as const
 
 /** Where applied migrations are noted: columns `name` and `timestamp`. */
 export const migrationTable = 'schema_migration'

@@ -2,6 +2,7 @@ import type { Migration } from 'kysely/migration'
 import { initial } from './001-initial.ts'
 import { agentsAtWork } from './002-agents-at-work.ts'
 import { warnings } from './003-warnings.ts'
+import { callDeadlines } from './004-call-deadlines.ts'
 import type { MigrationEngine } from './migration-engine.ts'
 import type { migrationNames } from './migration-names.ts'
 
@@ -13,5 +14,6 @@ export function createMigrations(engine: MigrationEngine): Record<MigrationName,
     '001-initial': initial(engine),
     '002-agents-at-work': agentsAtWork(engine),
     '003-warnings': warnings(),
+    '004-call-deadlines': callDeadlines(),
   }
 }

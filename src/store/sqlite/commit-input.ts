@@ -56,6 +56,7 @@ function encodeEnd(end: NonNullable<Commit['end']>): CommitEnd {
     output_parsed: null,
     forced: 0,
     pending_calls: '[]',
+    calls_expire_at: null,
     approvals: null,
   }
   if (end.status === 'queued') return { ...open, status: 'queued' }
@@ -75,6 +76,7 @@ function encodeEnd(end: NonNullable<Commit['end']>): CommitEnd {
     ...open,
     status: 'suspended',
     pending_calls: JSON.stringify(end.pending_calls),
+    calls_expire_at: end.pending_calls.length > 0 ? end.calls_expire_at : null,
     approvals: end.approvals.map((approval) => [
       approval.id,
       approval.call_id,

@@ -20,7 +20,8 @@ export function createResumption({ db, log, runs, attemptGap }: WriteContext): R
       RunRow
     >(
       `UPDATE runs SET status = @status, claimable = @claimable, attempt = attempt + 1, last_seq = @last,
-         next_seq = @last + @gap, pending_calls = @pending_calls
+         next_seq = @last + @gap, pending_calls = @pending_calls,
+         calls_expire_at = CASE @pending_calls WHEN '[]' THEN NULL ELSE calls_expire_at END
        WHERE id = @id RETURNING ${runColumns}`,
     )
     .raw()

@@ -33,7 +33,7 @@ export function createRunCancel({ db, lease, log, runs, turns, attemptGap }: Wri
     .prepare<Pick<CancelInput, 'cancel' | 'error' | 'now' | 'run_id'> & { gap: number }, RunRow>(
       `UPDATE runs SET status = 'cancelled', claimable = 0, attempt = attempt + 1, epoch = NULL, last_seq = next_seq,
          next_seq = next_seq + @gap, cancel = coalesce(cancel, @cancel), stop_reason = 'cancelled', error = @error,
-         output = '[]', pending_calls = '[]', ended_at = @now
+         output = '[]', pending_calls = '[]', calls_expire_at = NULL, ended_at = @now
        WHERE id = @run_id RETURNING ${runColumns}`,
     )
     .raw()

@@ -65,6 +65,7 @@ export interface CommitEnd {
   output_parsed: string | null
   forced: number
   pending_calls: string
+  calls_expire_at: number | null
   approvals: NewApproval[] | null
 }
 
@@ -186,7 +187,9 @@ function createEndings({ db, turns }: WriteContext) {
        status)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')`,
   )
+  const setDeadline = db.prepare('UPDATE runs SET calls_expire_at = ? WHERE id = ?')
   return ({ run_id, now }: CommitInput, end: CommitEnd, run: Standing): void => {
+    if (end.calls_expire_at !== null) setDeadline.run(end.calls_expire_at, run_id)
     if (end.approvals) {
       for (const approval of end.approvals) insertApproval.run(run.owner, run.namespace, run_id, ...approval)
     }

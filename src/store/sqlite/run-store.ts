@@ -20,6 +20,10 @@ export function createRunStore(reader: Reader, writer: WriterClient, live: LiveE
   const byKey = reader.rows<[string, string, string, string, number], [fingerprint: string, run_id: string]>(
     keyQuery,
   )
+  const overdue = reader.rows<[number, number], RunRow>(
+    `SELECT ${runColumns} FROM runs WHERE calls_expire_at IS NOT NULL AND calls_expire_at <= ?
+     ORDER BY calls_expire_at, id LIMIT ?`,
+  )
   const claimable = reader.values<[number], number>(
     'SELECT count(*) FROM (SELECT 1 FROM runs WHERE claimable = 1 LIMIT ?)',
   )
@@ -48,6 +52,7 @@ export function createRunStore(reader: Reader, writer: WriterClient, live: LiveE
     commit: async (input) => writer.write('runs.commit', encodeCommit(input)),
     cancel: createCancel(writer),
     addToolResults: createAddToolResults(writer),
+    overdue: async ({ now, limit }) => overdue.all(now, limit).map(toRunRecord),
     async find(scope, run_id) {
       const { owner, namespace } = toScopeColumns(scope)
       const row = find.get(run_id, owner, namespace)
@@ -65,7 +70,6 @@ export function createRunStore(reader: Reader, writer: WriterClient, live: LiveE
       const row = load.get(run_id)
       return row && toRunRecord(row)
     },
-    delete: async (run_id) => writer.write('runs.delete', run_id),
     countClaimable: async (limit) => claimable.get(limit) ?? 0,
     hasWork: async ({ epoch }) => live.holds(epoch) && work.get(epoch) === 1,
   }
