@@ -56,6 +56,9 @@ describe('a word is found', async () => {
     ['project falcon', 'project-falcon'],
     ['project falcon', 'my project project falcon'],
     ['e-mail', 'e mail'],
+    ['project falcon', `project${' '.repeat(40)}falcon`],
+    ['project falcon', `project${'\u200b -\n'.repeat(400)}falcon`],
+    ['falcon', `f${'\u200b'.repeat(1000)}alcon`],
     ["don't", 'DON’T'],
     ['秘密', 'これは秘密です'],
     ['ガス', 'ｶﾞｽ'],
@@ -74,7 +77,8 @@ describe('a word is not found', () => {
     ['project falcon', 'project. falcon'],
     ['project falcon', 'projectfalcon'],
     ['project falcon', 'project'],
-    ['project falcon', `project${' '.repeat(40)}falcon`],
+    ['project falcon', `project${' '.repeat(40)}. falcon`],
+    ['falcon', `falcon${'s'.repeat(300)}`],
     ['秘密', '秘 の密'],
     ['ann', 'Joanna'],
   ])('%j in %j', async (word, text) => {
@@ -104,6 +108,37 @@ describe('requests', () => {
     const masked = (text: string) => request([user('a', text), ...items.slice(1)]).given
     expect(await answer(options, items, ['d'])).toEqual(masked('The ███ has key sk-12345678.'))
     expect(await answer(both, items, ['d'])).toEqual(masked('The ███ has key ███.'))
+  })
+
+  test.each([
+    ['words far apart', `project${' '.repeat(100_000)}falcon`],
+    ['much between them that is not seen', `project ${'\u200b'.repeat(100_000)}falcon`],
+    ['a word with much in it that is not seen', `a red project f${'\u00ad'.repeat(100_000)}alcon`],
+  ])('are refused for %s, and blacked out later', async (_, text) => {
+    const list: DenyListOptions = { words: ['project falcon'] }
+    expect(await isRefused(list, text)).toBe(true)
+    const masked = await answer(list, [user('a', text), user('b', 'hi')], ['b'])
+    expect(JSON.stringify(masked)).toContain('███')
+    expect(JSON.stringify(masked)).not.toContain('alcon')
+  })
+
+  test('are looked at in what they say that a model has said', async () => {
+    const said: MessageItem = { ...user('a', 'falcon'), role: 'assistant' }
+    expect(await answer(options, [said, user('b', 'hi')])).toMatchObject({ refuse: {} })
+    const { given, context } = request([said, user('b', 'hi')], ['b'])
+    const earlierInput = async () => [[said]]
+    const later = await denyList(options).beforeModel!(given, { ...context, earlierInput })
+    expect(later).toEqual(
+      request([{ ...said, content: [{ type: 'text', text: '███' }] }, user('b', 'hi')]).given,
+    )
+  })
+
+  test('are looked at in their own instructions', async () => {
+    const { given, context } = request([user('a', 'hi')])
+    const hooks = denyList(options)
+    const instructions = 'Say falcon.'
+    expect(await hooks.beforeModel!(given, { ...context, instructions })).toMatchObject({ refuse: {} })
+    expect(await hooks.beforeModel!(given, { ...context, instructions: 'Say hi.' })).toBeUndefined()
   })
 
   test('are looked at part by part and across their parts', async () => {
@@ -179,6 +214,17 @@ describe('replies', () => {
       }),
       { numRuns: 1000 },
     )
+  })
+
+  test('are refused after they were shown where the words of a phrase are further apart than is held back', async () => {
+    const text = `red${' '.repeat(3000)}kite`
+    const { shown, refused } = stream(words, ['red', ' '.repeat(1000), ' '.repeat(2000), 'kite'])
+    expect([shown.join(''), refused]).toEqual([text, []])
+    const items = [{ ...user('a', text), role: 'assistant' as const }]
+    const reply: ModelReply = { finishReason: 'stop', usage: null }
+    expect(await denyList(words).afterModel!({ items, reply }, request([]).context)).toMatchObject({
+      refuse: {},
+    })
   })
 
   test('are refused after they were shown where a filter could not see enough', async () => {
@@ -267,6 +313,17 @@ describe('maxInput', () => {
         message: 'The input is too long: 10 characters, and at most 9 are taken.',
       },
     })
+  })
+
+  test('counts what the request says that a model has said', async () => {
+    const said: MessageItem = { ...user('a', 'x'.repeat(10)), role: 'assistant' }
+    expect(await check(9, [said])).toMatchObject({ refuse: {} })
+    const { given, context } = request([said, user('b', 'hi')], ['b'])
+    const later = await maxInput({ chars: 9 }).beforeModel!(given, {
+      ...context,
+      earlierInput: async () => [[said]],
+    })
+    expect(JSON.stringify(later)).toContain('a message of 10 characters was refused')
   })
 
   test('a limit that is none is an error', () => {

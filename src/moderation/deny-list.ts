@@ -1,11 +1,13 @@
+import { z } from 'zod'
 import type { FilterContext, HookContext, Hooks, Refusal, TextFilter } from '../agent/hooks.ts'
 import { textOf, type Item, type MessageItem, type ModelItem, type Part } from '../items.ts'
 import type { ModelRequest } from '../models/model.ts'
+import { parseDefinition } from '../parse-definition.ts'
 import { normalise } from './folded-text.ts'
 import { createPatternFilter, someMatch, toSearches } from './pattern-filter.ts'
 import { refuseContent } from './refusal.ts'
 import { createPace, createTextScanner, hasMatch, replaceMatchesPaced, type Pace } from './text-scanner.ts'
-import { createWordSearch } from './word-matcher.ts'
+import { createWordSearch, squeeze } from './word-matcher.ts'
 
 export interface DenyListOptions {
   /** Words and phrases: matched as a whole, in any case and Unicode spelling. */
@@ -35,14 +37,30 @@ interface DenyList {
   message: string
 }
 
+const optionsSchema = z
+  .strictObject({
+    words: z.array(z.string()).optional(),
+    patterns: z.array(z.instanceof(RegExp, { error: 'must be a regular expression' })).optional(),
+    maxPatternChars: z.int().min(1).optional(),
+    input: z.boolean().optional(),
+    output: z.boolean().optional(),
+    message: z.string().optional(),
+  })
+  .refine(
+    ({ words = [], patterns = [] }) => words.length + patterns.length > 0,
+    'there are no words and no patterns',
+  )
+
 const blackout = '███'
 
 /**
  * Refuses requests and replies that hold one of the words or match one of the patterns. A refused message stays in the
  * conversation; later runs send it to the model with what is denied blacked out; a refused reply is shown as far as it goes before the
- * word. Looks at messages and reasoning, not at tools' arguments and results.
+ * word. Looks at messages, at the request's own instructions and at reasoning, not at tools' arguments and results.
+ * Throws a `DefinitionError` on what is not one of its options.
  */
 export function denyList(options: DenyListOptions): Hooks {
+  parseDefinition({ what: 'denyList', schema: optionsSchema, options })
   const list = toDenyList(options)
   const hooks: Hooks = {}
   if (options.input ?? true) {
@@ -65,19 +83,21 @@ export function denyList(options: DenyListOptions): Hooks {
 function toDenyList(options: DenyListOptions): DenyList {
   const { words = [], patterns = [], maxPatternChars = 64 } = options
   const message = options.message ?? 'This content is not allowed here.'
-  if (words.length === 0 && patterns.length === 0)
-    throw new TypeError('denyList: there are no words and no patterns')
-  if (!(maxPatternChars >= 1)) throw new TypeError('denyList: maxPatternChars must be a number from 1 on')
   const search = createWordSearch(words)
   const searches = toSearches(patterns)
+  const hasWord = async (text: string, pace: Pace) =>
+    words.length > 0 && hasMatch(text, { search, pace, prepare: squeeze })
   return {
     message,
     async isDenied(text, pace) {
-      if (words.length > 0 && (await hasMatch(text, search, pace))) return true
+      if (await hasWord(text, pace)) return true
       return searches.length > 0 && someMatch(searches, normalise(text))
     },
     async mask(text, pace) {
-      const masked = await replaceMatchesPaced(text, { searches: [search], onMatch: () => blackout, pace })
+      const options = { searches: [search], onMatch: () => blackout, pace }
+      let masked = await replaceMatchesPaced(text, options)
+      if (await hasWord(masked, pace))
+        masked = await replaceMatchesPaced(text, { ...options, prepare: squeeze })
       if (!someMatch(searches, normalise(masked))) return masked
       return searches.reduce((rest, pattern) => rest.replace(pattern, blackout), normalise(masked))
     },
@@ -103,16 +123,27 @@ async function checkRequest(input: {
 }): Promise<ModelRequest | Refusal | undefined> {
   const { request, context, isDenied, list } = input
   const pace = createPace(context.signal)
+  if (await list.isDenied(context.instructions ?? '', pace)) return refuseContent(list.message)
   const own = new Set(context.input.map(({ id }) => id))
+  let earlier: ReadonlySet<string> | undefined
   let changed = false
   const items: ModelItem[] = []
   for (const item of request.items) {
-    const denied = item.type === 'message' && item.role !== 'assistant' && (await isDenied(item, pace))
-    if (denied && own.has(item.id)) return refuseContent(list.message)
-    changed ||= denied
-    items.push(denied ? await maskMessage(item, list, pace) : item)
+    if (item.type !== 'message' || !(await isDenied(item, pace))) {
+      items.push(item)
+      continue
+    }
+    if (own.has(item.id)) return refuseContent(list.message)
+    // What a model said is no input; a caller may have made up that it did.
+    const isInput = item.role !== 'assistant' || (earlier ??= await idsOfEarlier(context)).has(item.id)
+    changed ||= isInput
+    items.push(isInput ? await maskMessage(item, list, pace) : item)
   }
   return changed ? { ...request, items } : undefined
+}
+
+async function idsOfEarlier({ earlierInput }: HookContext): Promise<ReadonlySet<string>> {
+  return new Set((await earlierInput()).flat().map(({ id }) => id))
 }
 
 async function isDeniedMessage(item: MessageItem, list: DenyList, pace: Pace): Promise<boolean> {

@@ -1,21 +1,30 @@
+import { z } from 'zod'
 import type { Hooks } from '../agent/hooks.ts'
 import { textOf, type Item, type MessageItem, type ModelItem } from '../items.ts'
 import type { ModelRequest } from '../models/model.ts'
+import { parseDefinition } from '../parse-definition.ts'
 import { refuseContent } from './refusal.ts'
 
 export interface MaxInputOptions {
-  /** The most a request may bring, as JavaScript counts: UTF-16 code units of the text of its messages and instructions. */
+  /** The most a request may bring, as JavaScript counts: UTF-16 code units of the text of its messages, whatever their role, and instructions. */
   chars: number
   /** What the caller is told. */
   message?: string
 }
 
+const optionsSchema = z.strictObject({
+  chars: z.number().min(0),
+  message: z.string().optional(),
+})
+
 /**
  * Refuses a run whose request brings more text than that, before a model is asked; later runs send a short mark for each of its
  * messages. What was said before in the conversation does not count, nor do pictures and files.
+ * Throws a `DefinitionError` on what is not one of its options.
  */
-export function maxInput({ chars, message }: MaxInputOptions): Hooks {
-  if (!(chars >= 0)) throw new TypeError('maxInput: chars must be a number from 0 on')
+export function maxInput(options: MaxInputOptions): Hooks {
+  parseDefinition({ what: 'maxInput', schema: optionsSchema, options })
+  const { chars, message } = options
   return {
     async beforeModel(request, { input, instructions = '', earlierInput }) {
       const messages = messagesById(request)
@@ -33,11 +42,10 @@ export function maxInput({ chars, message }: MaxInputOptions): Hooks {
   }
 }
 
-/** What callers may have said, as the hooks before made it. */
+/** As the hooks before made them. */
 function messagesById(request: ModelRequest): Map<string, MessageItem> {
   const messages = new Map<string, MessageItem>()
-  for (const item of request.items)
-    if (item.type === 'message' && item.role !== 'assistant') messages.set(item.id, item)
+  for (const item of request.items) if (item.type === 'message') messages.set(item.id, item)
   return messages
 }
 
@@ -52,7 +60,7 @@ function lengthOf(input: readonly Item[], messages: ReadonlyMap<string, MessageI
 
 function withMarks(request: ModelRequest, refused: ReadonlySet<string>): ModelRequest {
   const items = request.items.map((item): ModelItem => {
-    if (item.type !== 'message' || item.role === 'assistant' || !refused.has(item.id)) return item
+    if (item.type !== 'message' || !refused.has(item.id)) return item
     const text = `[a message of ${textOf(item).length} characters was refused]`
     return { ...item, content: [{ type: 'text', text }] }
   })

@@ -83,23 +83,32 @@ export function replaceMatches<Kind>(text: string, options: TextScannerOptions<K
   return scanner.push(text) + scanner.end()
 }
 
+export interface PacedOptions {
+  pace: Pace
+  /** Makes of each slice what is scanned. Default: the slice. */
+  prepare?: (slice: string) => string
+}
+
 /** The same in slices, between which others get their turn. */
 export async function replaceMatchesPaced<Kind>(
   text: string,
-  { pace, ...options }: TextScannerOptions<Kind> & { pace: Pace },
+  { pace, prepare = unchanged, ...options }: TextScannerOptions<Kind> & PacedOptions,
 ): Promise<string> {
   const scanner = createTextScanner(options)
   let replaced = ''
   for (let at = 0; at < text.length; at += sliceChars) {
     const slice = text.slice(at, at + sliceChars)
     await pace(slice.length)
-    replaced += scanner.push(slice)
+    replaced += scanner.push(prepare(slice))
   }
   return replaced + scanner.end()
 }
 
 /** Whether there is a match. In slices, between which others get their turn. */
-export async function hasMatch<Kind>(text: string, search: Search<Kind>, pace: Pace): Promise<boolean> {
+export async function hasMatch<Kind>(
+  text: string,
+  { search, pace, prepare = unchanged }: PacedOptions & { search: Search<Kind> },
+): Promise<boolean> {
   let found = false
   const onMatch = () => {
     found = true
@@ -109,10 +118,14 @@ export async function hasMatch<Kind>(text: string, search: Search<Kind>, pace: P
   for (let at = 0; at < text.length && !found; at += sliceChars) {
     const slice = text.slice(at, at + sliceChars)
     await pace(slice.length)
-    scanner.push(slice)
+    scanner.push(prepare(slice))
   }
   scanner.end()
   return found
+}
+
+function unchanged(slice: string): string {
+  return slice
 }
 
 /** Asked before work on so many characters: waits where that would keep others waiting for too long. */

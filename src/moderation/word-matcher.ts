@@ -15,8 +15,18 @@ const word = new RegExp(
 /** What may stand between the words of a phrase. */
 const gap = /[\s\p{Pd}\p{Cf}*'’/]*/uy
 
+/** Of a word, without what is not seen in it. Nothing that longer words are made of is held back. */
 const maxWordChars = 256
-const maxGapChars = 16
+/** From the beginning of a phrase, with what is not seen: so much of a stream is held back for it. */
+const maxPhraseChars = 2_048
+
+const longGap = /[\s\p{Pd}*'’/]{2,}/gu
+const unseen = /\p{Cf}/gu
+
+/** With the same words and phrases, as near to each other as can be. */
+export function squeeze(text: string): string {
+  return text.replace(unseen, '').replace(longGap, ' ')
+}
 
 interface Node {
   next: Map<string, Node>
@@ -25,7 +35,8 @@ interface Node {
 
 /**
  * Finds words and phrases as a whole, in any case and spelling (see `fold`). The words of a phrase may be apart by spaces,
- * line breaks, dashes, slashes, asterisks and apostrophes. Throws a `TypeError` on what is neither word nor phrase.
+ * line breaks, dashes, slashes, asterisks and apostrophes, and by characters that are not seen: of a text that was not squeezed
+ * as long as all of the phrase has 2,048 characters at most. Throws a `TypeError` on what is neither word nor phrase.
  */
 export function createWordSearch(words: readonly string[]): Search<'word'> {
   const root: Node = { next: new Map(), isEnd: false }
@@ -62,17 +73,21 @@ function matchPhrase(root: Node, text: string, place: { at: number; isWhole: boo
   let node = root
   for (let position = at; ;) {
     const end = readWord(text, position)
-    if (end - position > maxWordChars) return noMatch
+    if (end - at > maxPhraseChars || isLongWord(text, position, end)) return noMatch
     if (end === text.length && !isWhole) return needsMore
     const next = end === position ? undefined : node.next.get(fold(text.slice(position, end)))
     if (next === undefined) return noMatch
     // The shortest will do: whoever looks for a denied phrase has found one.
     if (next.isEnd) return end
     position = readGap(text, end)
-    if (position - end > maxGapChars) return noMatch
+    if (position - at > maxPhraseChars) return noMatch
     if (position === text.length) return isWhole ? noMatch : needsMore
     node = next
   }
+}
+
+function isLongWord(text: string, from: number, to: number): boolean {
+  return to - from > maxWordChars && text.slice(from, to).replace(unseen, '').length > maxWordChars
 }
 
 function readWord(text: string, at: number): number {
