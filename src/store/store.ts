@@ -355,8 +355,6 @@ export interface Store {
     ): Promise<{ data: RunRecord[]; has_more: boolean }>
     /** internal. */
     load(run_id: string): Promise<RunRecord | undefined>
-    /** internal. For a run of `store: false`, and for retention. Only a terminal run that no other run continues. */
-    delete(run_id: string): Promise<boolean>
     /** internal. How many queued runs wait for nothing but a place, counted up to `limit`. */
     countClaimable(limit: number): Promise<number>
     /** internal. Whether anything can be claimed now; cheap. */

@@ -70,32 +70,6 @@ function describeRunReads(open: OpenStore): void {
       expect(await read([])).toEqual([])
       expect(await read([c!], other)).toEqual([])
     })
-
-    it('are deleted only when they have ended and no other continues them', async (scene) => {
-      const { runs, items } = scene.store
-      const first = await scene.run()
-      expect(await runs.delete(first.id)).toBe(false)
-      await scene.finish(first)
-      const second = await scene.queue({ parent_run_id: first.id })
-      expect(await runs.delete(first.id)).toBe(false)
-      expect(await runs.delete(second.id)).toBe(false)
-      await scene.cancel(second)
-      expect(await runs.delete(second.id)).toBe(true)
-      expect(await runs.delete(first.id)).toBe(true)
-      expect(await runs.delete(first.id)).toBe(false)
-      expect(await runs.load(first.id)).toBeUndefined()
-      expect(await items.ofRun(first.id)).toEqual([])
-      expect(await scene.log(first)).toEqual([])
-    })
-
-    it('a conversation whose head was deleted goes on from the run before', async (scene) => {
-      const first = await scene.run({ conversation: session('a') })
-      await scene.finish(first)
-      const second = await scene.run({ conversation: session('a') })
-      await scene.finish(second)
-      expect(await scene.store.runs.delete(second.id)).toBe(true)
-      expect(await scene.run({ conversation: session('a') })).toMatchObject({ parent_run_id: first.id })
-    })
   })
 }
 

@@ -82,26 +82,12 @@ function createDeletes({ db }: WriteContext) {
   // Items, log, ledger and approvals go with their run.
   const deleteRuns = db.prepare('DELETE FROM runs WHERE conversation_id = ?')
   const deleteConversation = db.prepare('DELETE FROM conversations WHERE id = ?')
-  const deleteRun = db.prepare<[string], { conversation_id: string | null; parent_run_id: string | null }>(
-    `DELETE FROM runs WHERE id = ? AND ended_at IS NOT NULL
-         AND NOT EXISTS (SELECT 1 FROM runs AS child WHERE child.parent_run_id = runs.id)
-       RETURNING conversation_id, parent_run_id`,
-  )
-  const moveHead = db.prepare('UPDATE conversations SET head_run_id = ? WHERE id = ? AND head_run_id = ?')
 
   return {
     'conversations.delete'({ id, owner, namespace }: Owned): boolean {
       if (!isOwned.get(id, owner, namespace) || openRun.get(id)) return false
       deleteRuns.run(id)
       deleteConversation.run(id)
-      return true
-    },
-
-    /** A conversation whose head it was goes back to the run before. */
-    'runs.delete'(id: string): boolean {
-      const deleted = deleteRun.get(id)
-      if (!deleted) return false
-      if (deleted.conversation_id !== null) moveHead.run(deleted.parent_run_id, deleted.conversation_id, id)
       return true
     },
   }
