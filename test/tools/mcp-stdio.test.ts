@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { AppError } from '../../src/errors.ts'
 import { root } from '../architecture/source-files.ts'
@@ -180,6 +182,16 @@ test('a server that is not there has no tools, and says so within the limit', as
   await source.open.close()
   await expect(source.tools()).rejects.toThrow('cannot be reached')
 })
+
+test.skipIf(process.platform === 'win32')(
+  'a program that cannot be started because no file descriptor is left does not end our process',
+  async () => {
+    const starved = join(root, 'test/tools/mcp-starved.ts')
+    const command = 'ulimit -n 200; exec "$0" "$1"'
+    const { stdout } = await promisify(execFile)('sh', ['-c', command, process.execPath, starved])
+    expect(stdout).toBe('EMFILE, then started\n')
+  },
+)
 
 test('a process that has closed its sources ends by itself', async () => {
   const script = `

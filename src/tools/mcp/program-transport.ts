@@ -56,11 +56,6 @@ export class ProgramTransport implements Transport {
     this.#gone = new Promise((resolve) => child.once('close', () => resolve()))
     child.once('exit', () => this.#endGroup(child))
     child.once('close', () => this.onclose?.())
-    child.stdin.on('error', (error) => this.onerror?.(error))
-    child.stdout.on('error', (error) => this.onerror?.(error))
-    child.stderr.on('error', (error) => this.onerror?.(error))
-    child.stdout.on('data', (chunk: Buffer) => this.#read(chunk))
-    this.#followErrors(child)
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve)
       child.on('error', (error) => {
@@ -68,6 +63,12 @@ export class ProgramTransport implements Transport {
         this.onerror?.(error)
       })
     })
+    // Not before: a child for which no file descriptor was left has no streams.
+    for (const stream of [child.stdin, child.stdout, child.stderr]) {
+      stream.on('error', (error) => this.onerror?.(error))
+    }
+    child.stdout.on('data', (chunk: Buffer) => this.#read(chunk))
+    this.#followErrors(child)
   }
 
   /** Resolves when the message is on its way, also where the program ends meanwhile: `onclose` tells. */
