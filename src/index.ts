@@ -21,7 +21,7 @@ export type {
 } from './agent/definitions.ts'
 export type { FilterContext, HookContext, Hooks, Refusal, TextFilter } from './agent/hooks.ts'
 export { readPrompt, template } from './agent/instructions.ts'
-export { DefinitionError } from './agent/parse-definition.ts'
+export { DefinitionError } from './parse-definition.ts'
 export { tool } from './agent/tool.ts'
 export type { ToolOptions } from './agent/tool.ts'
 export type { Clock } from './clock.ts'

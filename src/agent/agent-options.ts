@@ -108,7 +108,7 @@ const hooksSchema = z.strictObject({
 })
 const template = z.custom(
   (value) => isObject(value) && 'kind' in value && value.kind === 'template',
-  'must be text, a function or made with template()',
+  'must be made with template()',
 )
 
 export const agentOptionsSchema = z.strictObject({

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { agent, definitionHash } from './agent.ts'
-import { DefinitionError } from './parse-definition.ts'
+import { DefinitionError } from '../parse-definition.ts'
 import { tool } from './tool.ts'
 
 const noop = (name: string) => tool({ name, description: 'Nothing.', execute: () => undefined })

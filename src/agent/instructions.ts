@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { AppError } from '../errors.ts'
+import { promptReads } from '../prompt-reads.ts'
 import type { RunOptions } from '../run-state.ts'
 import { callAuthor } from './author-code.ts'
 import type { RunContext } from './context.ts'
 import type { Agent, Instructions, InstructionsContext, InstructionsTemplate } from './definitions.ts'
-import { DefinitionError } from './parse-definition.ts'
+import { DefinitionError } from '../parse-definition.ts'
 
 /** `\{{name}}` is no placeholder: it stands for `{{name}}` itself. */
 const placeholder = /\\?\{\{([^{}]*)\}\}/g
@@ -32,6 +35,7 @@ export function template(text: string): InstructionsTemplate {
  */
 export function readPrompt(file: URL | string): string {
   try {
+    promptReads.publish(typeof file === 'string' ? resolve(file) : fileURLToPath(file))
     const text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file))
     return text.replace(/\r\n?/g, '\n').trim()
   } catch (error) {

@@ -13,7 +13,7 @@ import {
   functionSchema,
   maxTimerMs,
   parseDefinition,
-} from './parse-definition.ts'
+} from '../parse-definition.ts'
 import { parseWith, readSchema } from './schema.ts'
 
 type InputOf<S> = S extends z.ZodType ? z.output<S> : Record<string, unknown>

@@ -1,6 +1,8 @@
+import { z } from 'zod'
 import type { Hooks } from '../agent/hooks.ts'
 import type { MessageItem, ModelItem, Part } from '../items.ts'
 import type { ModelRequest } from '../models/model.ts'
+import { functionSchema, parseDefinition } from '../parse-definition.ts'
 import { cardStarts, matchCard } from './card.ts'
 import { emailStarts, matchEmail } from './email.ts'
 import { ibanStarts, matchIban } from './iban.ts'
@@ -16,7 +18,9 @@ import {
   type TextScannerOptions,
 } from './text-scanner.ts'
 
-export type PiiKind = 'email' | 'iban' | 'card' | 'phone'
+const kindNames = ['email', 'iban', 'card', 'phone'] as const
+
+export type PiiKind = (typeof kindNames)[number]
 
 export interface RedactPiiOptions {
   /** Default: all. */
@@ -28,6 +32,14 @@ export interface RedactPiiOptions {
   /** What stands instead; `match` itself lets it stand. Default: `[email]`, `[iban]`, `[card]`, `[phone]`. */
   replacement?: (kind: PiiKind, match: string) => string
 }
+
+const optionsSchema = z.strictObject({
+  kinds: z.array(z.enum(kindNames)).min(1, 'name at least one kind').optional(),
+  input: z.boolean().optional(),
+  output: z.boolean().optional(),
+  replacement: functionSchema.optional(),
+})
+const textOptionsSchema = optionsSchema.pick({ kinds: true, replacement: true })
 
 /** In the order that decides where several begin at the same place: an address may begin with a number. */
 const allSearches: readonly Search<PiiKind>[] = [
@@ -47,8 +59,11 @@ type Redact = (text: string) => string | Promise<string>
  * came. Output: in text and reasoning while they are streamed, so that what is shown, stored and replayed is the same; held
  * back is only a word or number that may still become a match, at most some 320 characters. A tool gets its arguments as the
  * model wrote them.
+ *
+ * Throws a `DefinitionError` on what is not one of its options.
  */
 export function redactPii(options: RedactPiiOptions = {}): Hooks {
+  parseDefinition({ what: 'redactPii', schema: optionsSchema, options })
   const hooks: Hooks = {}
   if (options.input ?? true) {
     const redactItem = createItemRedaction(toScannerOptions(options))
@@ -61,11 +76,12 @@ export function redactPii(options: RedactPiiOptions = {}): Hooks {
   return hooks
 }
 
-/** A text as `redactPii` would have it. */
+/** A text as `redactPii` would have it. Throws a `DefinitionError` as it does. */
 export function redactText(
   text: string,
   options: Pick<RedactPiiOptions, 'kinds' | 'replacement'> = {},
 ): string {
+  parseDefinition({ what: 'redactText', schema: textOptionsSchema, options })
   return replaceMatches(text, toScannerOptions(options))
 }
 

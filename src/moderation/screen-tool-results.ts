@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { z } from 'zod'
 import type { Hooks } from '../agent/hooks.ts'
+import { functionSchema, parseDefinition } from '../parse-definition.ts'
 import { looksLikeInjection, type Screening } from './injection.ts'
 
 export type ScreenFunction = (
@@ -17,12 +19,18 @@ export interface ScreenToolResultsOptions {
   action?: 'warn' | 'wrap' | 'withhold'
 }
 
+const optionsSchema = z.strictObject({
+  screen: functionSchema.optional(),
+  action: z.enum(['warn', 'wrap', 'withhold']).optional(),
+})
+
 /**
  * Looks through what tools give for text that wants to steer the model (prompt injection), before the model reads it. What is
  * flagged adds a warning `prompt_injection` to the run. It lowers the risk and does not remove it: what a run must not do on
- * its own belongs behind an approval.
+ * its own belongs behind an approval. Throws a `DefinitionError` on what is not one of its options.
  */
 export function screenToolResults(options: ScreenToolResultsOptions = {}): Hooks {
+  parseDefinition({ what: 'screenToolResults', schema: optionsSchema, options })
   const { screen = looksLikeInjection, action = 'wrap' } = options
   return {
     async afterTool({ call, result }, { signal, warn }) {

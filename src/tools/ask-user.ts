@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Tool, ZodOrJsonSchema } from '../agent/definitions.ts'
-import { parseDefinition } from '../agent/parse-definition.ts'
+import { parseDefinition } from '../parse-definition.ts'
 import { tool } from '../agent/tool.ts'
 
 export interface AskUserOptions {

@@ -1,4 +1,4 @@
-import { DefinitionError } from '../agent/parse-definition.ts'
+import { DefinitionError } from '../parse-definition.ts'
 
 /** Hosts as an author lists them. */
 export interface HostList {

@@ -1,12 +1,7 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { z } from 'zod'
 import type { ApprovalContext, Tool } from '../agent/definitions.ts'
-import {
-  definitionName,
-  DefinitionError,
-  functionSchema,
-  parseDefinition,
-} from '../agent/parse-definition.ts'
+import { definitionName, DefinitionError, functionSchema, parseDefinition } from '../parse-definition.ts'
 import { tool } from '../agent/tool.ts'
 import { AppError } from '../errors.ts'
 import { type HostList, noHosts, parseHosts } from './host-list.ts'

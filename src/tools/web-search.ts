@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Tool } from '../agent/definitions.ts'
-import { parseDefinition } from '../agent/parse-definition.ts'
+import { parseDefinition } from '../parse-definition.ts'
 import { tool } from '../agent/tool.ts'
 import { loadSettings } from '../config.ts'
 import { AppError } from '../errors.ts'

@@ -3,7 +3,7 @@
  * in the middle row, whose parts know each other through ports alone.
  */
 const layers = [
-  ['leaf', /^(?:errors|ids|clock|config|json-depth|logger|secrets|version)\.ts$/],
+  ['leaf', /^(?:errors|ids|clock|config|json-depth|logger|parse-definition|secrets|version)\.ts$/],
   ['vocabulary', /^(?:events|items|run-state)\.ts$/],
   [
     'port',
@@ -20,7 +20,7 @@ const layers = [
 
 /** What the parts of the middle row may have of each other. */
 const middleExceptions: Record<string, readonly string[]> = {
-  tools: ['agent/tool.ts', 'agent/definitions.ts', 'agent/parse-definition.ts'],
+  tools: ['agent/tool.ts', 'agent/definitions.ts'],
   moderation: ['agent/hooks.ts'],
 }
 

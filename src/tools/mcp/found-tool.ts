@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Tool as ListedTool } from '@modelcontextprotocol/client'
 import type { AnyTool, JsonSchema, ToolContext, ToolEffect } from '../../agent/definitions.ts'
-import { DefinitionError } from '../../agent/parse-definition.ts'
+import { DefinitionError } from '../../parse-definition.ts'
 import { tool, type ToolOptions } from '../../agent/tool.ts'
 import type { Clock } from '../../clock.ts'
 import { AppError } from '../../errors.ts'

@@ -17,7 +17,7 @@ test.for<[string, Partial<McpToolsOptions>, string]>([
   [
     'a misspelt option',
     { url, approvals: 'required' } as Partial<McpToolsOptions>,
-    'Unrecognized key: "approvals"',
+    'no such option: "approvals"; there are name, url, ',
   ],
   ['no tools', { url, maxTools: 0 }, 'maxTools: '],
   ['no time', { url, timeoutMs: 0 }, 'timeoutMs: '],

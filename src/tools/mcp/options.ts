@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { DefinitionError } from '../../agent/parse-definition.ts'
+import { functionSchema, parseDefinition } from '../../parse-definition.ts'
 import { keysAmong, secretsIn } from '../../secrets.ts'
 import type { ToolEffect } from '../../agent/definitions.ts'
 
@@ -73,7 +73,6 @@ export interface ProgramTarget {
   readonly cwd: string | undefined
 }
 
-const functionSchema = z.custom((value) => typeof value === 'function', 'must be a function')
 const texts = z.record(z.string(), z.string())
 /** Ten times as long must still fit into one of Node's timers. */
 const limitMs = z.int().positive().max(100_000_000)
@@ -121,13 +120,7 @@ function hasCredentials(url: string | URL): boolean {
 
 /** Throws a `DefinitionError` that names every fault, and never a value: headers and env hold secrets. */
 export function readOptions(options: McpToolsOptions): McpSettings {
-  const result = optionsSchema.safeParse(options)
-  if (!result.success) {
-    const faults = result.error.issues.map(({ path, message }) =>
-      path.length > 0 ? `${path.join('.')}: ${message}` : message,
-    )
-    throw new DefinitionError(`mcpTools ${String(options?.name ?? '')}: ${faults.join('; ')}`)
-  }
+  parseDefinition({ what: 'mcpTools', schema: optionsSchema, options })
   const { url: _url, command: _command, ...rest } = options
   return {
     ...rest,

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { DefinitionError } from '../../agent/parse-definition.ts'
+import { DefinitionError } from '../../parse-definition.ts'
 
 export type JsonObject = Record<string, unknown>
 

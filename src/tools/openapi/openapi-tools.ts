@@ -1,7 +1,7 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { z } from 'zod'
 import type { Tool, ToolContext, ToolEffect } from '../../agent/definitions.ts'
-import { DefinitionError, functionSchema } from '../../agent/parse-definition.ts'
+import { functionSchema, parseDefinition } from '../../parse-definition.ts'
 import { tool } from '../../agent/tool.ts'
 import { AppError } from '../../errors.ts'
 import { noHosts, parseHosts } from '../host-list.ts'
@@ -93,7 +93,7 @@ interface Credentials {
  * openapiTools({ document: new URL('pets.json', import.meta.url), auth: { bearer: key }, approval: 'writes' })
  */
 export function openapiTools(options: OpenapiToolsOptions): Tool<Record<string, unknown>>[] {
-  checkOptions(options)
+  parseDefinition({ what: 'openapiTools', schema: optionsSchema, options })
   const document = readDocument(options.document)
   const credentials = readCredentials(options)
   const names = new Set<string>()
@@ -108,14 +108,6 @@ export function openapiTools(options: OpenapiToolsOptions): Tool<Record<string, 
   })
   if (tools.length === 0) throw fault('#/paths: no operation that can be called')
   return tools
-}
-
-function checkOptions(options: OpenapiToolsOptions): void {
-  const result = optionsSchema.safeParse(options)
-  if (result.success) return
-  // The messages name places and never values: among them are keys.
-  const faults = result.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
-  throw new DefinitionError(`openapiTools: ${faults.join('; ')}`)
 }
 
 function readCredentials({ headers = {}, auth }: OpenapiToolsOptions): Credentials {
