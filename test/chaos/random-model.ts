@@ -47,7 +47,8 @@ export function randomModel(kind: 'reply' | 'served', options: { maxSteps?: numb
       const { number, step } = whereIs(request.items)
       const random = createRandom(number * 31 + step)
       const steps = random.between(0, options.maxSteps ?? 3)
-      const wantsTools = step < steps && request.tools.length > 0
+      const mayCall = request.tools.length > 0 && request.toolChoice !== 'none'
+      const wantsTools = step < steps && mayCall
       const turn: ScriptedTurn = {
         ...(random.chance(0.3) ? { reasoning: ['let ', 'me ', 'see'] } : {}),
         text: Array.from({ length: random.between(1, 20) }, (_, i) => `word${i} `),

@@ -85,8 +85,8 @@ test('null counts as absent', async () => {
 })
 
 const looping = () => {
-  const model = scriptedModel(({ tools }) =>
-    tools.length === 0 ? 'Forced.' : { toolCalls: [{ name: 'look', arguments: {} }] },
+  const model = scriptedModel(({ toolChoice }) =>
+    toolChoice === 'none' ? 'Forced.' : { toolCalls: [{ name: 'look', arguments: {} }] },
   )
   const look = tool({ name: 'look', description: 'Looks.', effect: 'read', execute: () => 'seen' })
   return [agent({ name: 'assistant', model, tools: [look] })]

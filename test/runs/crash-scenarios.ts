@@ -311,8 +311,8 @@ export const scenarios: Record<string, Scenario> = {
         name: 'counter',
         maxSteps: 1,
         output: z.object({ count: z.number() }),
-        model: notebook.model('counter', ({ items, tools }) => {
-          if (tools.length > 0) return { toolCalls: [call('look')] }
+        model: notebook.model('counter', ({ items, toolChoice }) => {
+          if (toolChoice !== 'none') return { toolCalls: [call('look')] }
           return items.some((item) => textOf(item).startsWith('Your answer does not'))
             ? '{"count":3}'
             : 'many'
@@ -443,7 +443,7 @@ export const scenarios: Record<string, Scenario> = {
         name: 'spender',
         budget: { toolCalls: 4 },
         model: notebook.model('spender', (request) =>
-          request.tools.length > 0
+          request.toolChoice !== 'none'
             ? {
                 toolCalls: [
                   call('look', { id: `${stepOf(request)}` }),

@@ -107,7 +107,7 @@ export function plannedAgent(plans: ReadonlyMap<string, RunPlan>): Agent {
       if (!plan) throw new Error(`no plan for ${JSON.stringify(key)}`)
       const at = progress.get(key) ?? { step: 0, tries: 0 }
       progress.set(key, at)
-      return nextTurn(plan, at, request.tools.length > 0)
+      return nextTurn(plan, at, request.tools.length > 0 && request.toolChoice !== 'none')
     },
     { record: false },
   )
