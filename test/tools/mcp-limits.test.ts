@@ -35,6 +35,13 @@ test('a list without an end is left where nothing wanted is found', async () => 
   await source.logged('an mcp server has more tools than are taken')
 })
 
+test('a list that says the same again and again, at length, is left after 16 MB', async () => {
+  const source = openSource(own({ MODE: 'fat', PAGE: '1' }))
+  expect((await source.tools()).map(({ name }) => name)).toEqual(['same', 'lists'])
+  expect(await source.call('lists')).toBe('4')
+  await source.logged('an mcp server has more tools than are taken')
+})
+
 test('a tool with a very large schema is left out, a very long description is cut', async () => {
   const source = openSource(own({ MODE: 'too much' }))
   const tools = await source.tools()

@@ -137,6 +137,15 @@ const requests: Record<string, (id: number | string, params: Record<string, unkn
       const listed = [{ name: `tool${lists}`, inputSchema: anyObject }]
       return send({ id, result: { tools: listed, nextCursor: String(lists) } })
     }
+    // The same tools for ever, and very long ones.
+    if (process.env['MODE'] === 'fat') {
+      const listed = ['same', 'lists', 'same'].map((name) => ({
+        name,
+        description: 'x'.repeat(2 * 2 ** 20),
+        inputSchema: anyObject,
+      }))
+      return send({ id, result: { tools: listed, nextCursor: String(lists) } })
+    }
     const from = Number(cursor ?? 0)
     const listed = Object.entries(tools).map(([name, tool]) => ({ name, ...tool }))
     const to = from + pageSize

@@ -5,7 +5,7 @@ import type { Logger } from '../../logger.ts'
 import { foundTool } from './found-tool.ts'
 import { readOptions, type McpSettings, type McpToolsOptions } from './options.ts'
 import { ServerLink } from './server-link.ts'
-import { chosenOf, withinLimits, type ToolList } from './tool-list.ts'
+import { withinLimits, type ToolList } from './tool-list.ts'
 import { toToolNames } from './tool-names.ts'
 
 /**
@@ -57,9 +57,8 @@ function toTools(options: {
 }): readonly AnyTool[] {
   const { list, settings, logger, clock, link } = options
   const { maxTools } = settings
-  const wanted = chosenOf(list.tools, settings)
-  const chosen = wanted.slice(0, maxTools)
-  if (list.isCut || wanted.length > maxTools) {
+  const chosen = list.tools.slice(0, maxTools)
+  if (list.isCut || list.tools.length > maxTools) {
     logger.warn({ server: settings.name, maxTools }, 'an mcp server has more tools than are taken')
   } else warnOfUnknown({ listed: list.tools, settings, logger })
   const names = toToolNames(

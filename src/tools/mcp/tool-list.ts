@@ -1,7 +1,7 @@
 import type { Client, Tool as ListedTool } from '@modelcontextprotocol/client'
 import type { McpSettings } from './options.ts'
 
-/** What a server says its tools are, as far as it was listened to. */
+/** What a server says its tools are, as far as it was listened to: those that were asked for, once each, in its order. */
 export interface ToolList {
   readonly tools: readonly ListedTool[]
   /** It had more pages. */
@@ -10,19 +10,11 @@ export interface ToolList {
 
 /** Beyond these the client of the SDK gives the whole list up. */
 const maxPages = 64
+/** Of JSON, of all pages together. No more of them are asked for then. */
+const maxListChars = 16 * 2 ** 20
 /** Characters of JSON. Every request to the model carries it. */
 const maxSchemaChars = 64 * 1024
 const maxDescriptionChars = 4_000
-
-/** The tools that were asked for, once each, in the server's order. */
-export function chosenOf(tools: readonly ListedTool[], { tools: filter }: McpSettings): ListedTool[] {
-  return [...new Map(tools.map((tool) => [tool.name, tool])).values()].filter((tool) => {
-    // It can only be called as a task, which we do not speak.
-    if (tool.execution?.taskSupport === 'required') return false
-    if (filter === undefined) return true
-    return typeof filter === 'function' ? filter(tool) : filter.includes(tool.name)
-  })
-}
 
 /** With a description of a length that a model should read. Throws where the schema is none to be sent with each request. */
 export function withinLimits(tool: ListedTool): ListedTool {
@@ -46,20 +38,33 @@ export async function listTools(options: {
   timeoutMs: number
 }): Promise<ToolList> {
   const { client, settings, timeoutMs } = options
-  const listed: ListedTool[] = []
+  const known = new Set<string>()
   let pages = 0
+  let chars = 0
   let isCut = false
   const readPage = async (...request: Parameters<Client['request']>): Promise<unknown> => {
     const page = (await client.request(...request)) as { tools: ListedTool[]; nextCursor?: string }
-    listed.push(...page.tools)
+    // Nothing else is kept: the client puts the pages together.
+    const tools = page.tools.filter((tool) => {
+      if (known.has(tool.name) || !isChosen(tool, settings)) return false
+      known.add(tool.name)
+      return true
+    })
     pages++
-    isCut =
-      page.nextCursor !== undefined &&
-      (pages >= maxPages || chosenOf(listed, settings).length >= settings.maxTools)
-    return isCut ? { ...page, nextCursor: undefined } : page
+    chars += JSON.stringify(page.tools).length
+    const isEnough = pages >= maxPages || chars >= maxListChars || known.size >= settings.maxTools
+    isCut = isEnough && page.nextCursor !== undefined
+    return { ...page, tools, ...(isCut ? { nextCursor: undefined } : {}) }
   }
   // The client walks through all pages by itself. Its own request for one is where it can be told that there are no more.
   const walker = Object.create(client, { request: { value: readPage } }) as Client
   const { tools } = await walker.listTools(undefined, { timeout: timeoutMs, cacheMode: 'refresh' })
   return { tools, isCut }
+}
+
+function isChosen(tool: ListedTool, { tools: filter }: McpSettings): boolean {
+  // It can only be called as a task, which we do not speak.
+  if (tool.execution?.taskSupport === 'required') return false
+  if (filter === undefined) return true
+  return typeof filter === 'function' ? filter(tool) : filter.includes(tool.name)
 }
