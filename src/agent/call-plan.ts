@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { AppError, type ErrorCode } from '../errors.ts'
 import type { ToolCallItem } from '../items.ts'
 import { traceOf } from '../logger.ts'
@@ -167,12 +166,4 @@ export function approvalContext(context: RunContext): ApprovalContext {
     conversationId: context.conversationId,
     runContext: context.options.run_context ?? {},
   }
-}
-
-/** Whether a result of the ledger belongs to this very call. Of its arguments as JSON; 16 hexadecimal digits. */
-export function inputHash(name: string, written: unknown): string {
-  return createHash('sha256')
-    .update(`${name}\n${JSON.stringify(written)}`)
-    .digest('hex')
-    .slice(0, 16)
 }

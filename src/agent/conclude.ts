@@ -97,9 +97,12 @@ function placed({ items }: Reply, step: number): NewItem[] {
   return items.map((item) => ({ step, void: false, item }))
 }
 
-const noCalls = { code: 'tool_refused', message: 'Not run: no calls were left, only an answer.' }
+const noCalls = {
+  code: 'tool_refused',
+  message: 'The call was not carried out: the reply was taken as an answer alone.',
+}
 
-/** A reply that was to be an answer alone: what a model calls all the same is told not to have run. */
+/** A reply that is taken as an answer: what it calls all the same does not run, and the model is told so. */
 function takeAnswer(context: RunContext, thought: Reply): Batch {
   const batch = takeReply(context, thought)
   const step = context.steps - 1

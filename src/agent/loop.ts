@@ -4,7 +4,7 @@ import type { StopReason } from '../run-state.ts'
 import { act } from './act.ts'
 import { RefusedInquiry } from './ask-model.ts'
 import { exhaustedBudget, remindOfBudget, type Exhausted } from './budget.ts'
-import { inputHash, planCalls, type CallPlan, type PlacedCall } from './call-plan.ts'
+import { planCalls, type CallPlan, type PlacedCall } from './call-plan.ts'
 import { conclude, filtered, takeReply, type Progress, type Reply } from './conclude.ts'
 import type { Batch, RunContext } from './context.ts'
 import { countCorrections } from './output.ts'
@@ -205,7 +205,6 @@ function claimsOf(plans: readonly CallPlan[]): NonNullable<Batch['claims']> {
       step: one.step,
       index: one.index,
       call_id: one.call.call_id,
-      input_hash: inputHash(one.call.name, one.written),
       effect: one.tool.effect,
       approval_id: one.approvalId,
     }))

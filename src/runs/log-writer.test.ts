@@ -181,7 +181,7 @@ describe('a refused commit', () => {
     const first = log.commit({
       events: [warning('kept'), { type: 'run.suspend', approvals: [], tool_calls: [] }],
       items: [message('kept')],
-      claims: [{ step: 0, index: 0, call_id: 'c', input_hash: 'h', effect: 'read', approval_id: null }],
+      claims: [{ step: 0, index: 0, call_id: 'c', effect: 'read', approval_id: null }],
     })
     answer('cancelled')
     await expect(first).rejects.toMatchObject({ reason: 'cancelled' })
@@ -247,7 +247,6 @@ describe('a refused commit', () => {
       step: 0,
       index: 0,
       call_id: 'c',
-      input_hash: 'h',
       effect: 'read',
       approval_id: null,
     } as const

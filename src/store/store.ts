@@ -119,8 +119,6 @@ export interface LedgerRecord {
   /** Place of the call in the reply, from 0. */
   index: number
   call_id: string
-  /** Hash of the tool's name and arguments. */
-  input_hash: string
   effect: 'read' | 'idempotent' | 'write'
   /** The approval this claim was made under; null where none was asked for. An approval allows one claim. */
   approval_id: string | null
@@ -200,7 +198,6 @@ export interface NewLedgerClaim {
   step: number
   index: number
   call_id: string
-  input_hash: string
   effect: LedgerRecord['effect']
   approval_id: string | null
 }

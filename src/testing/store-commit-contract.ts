@@ -91,7 +91,7 @@ export function describeCommit(open: OpenStore): void {
       const other = await scene.run()
       const taken: Partial<Commit> = {
         items: placed(0, [assistantMessage('over the input')]),
-        claims: [{ step: 0, index: 0, call_id: 'c', input_hash: 'h', effect: 'write', approval_id: null }],
+        claims: [{ step: 0, index: 0, call_id: 'c', effect: 'write', approval_id: null }],
         steps: 9,
       }
       const [bad, good] = await Promise.allSettled([scene.commit(run, taken), scene.commit(other)])
@@ -171,7 +171,7 @@ export function describeCommit(open: OpenStore): void {
   })
 
   describe('the ledger', () => {
-    const claim = { call_id: 'call_1', input_hash: 'h', effect: 'write' as const, approval_id: null }
+    const claim = { call_id: 'call_1', effect: 'write' as const, approval_id: null }
 
     it('keeps claims by call id, and what became of them', async (scene) => {
       let run = await scene.run()

@@ -153,9 +153,7 @@ export function describeConversations(open: OpenStore): void {
     })
 
     it('go with all that hangs on them, but not while a run on them is open', async (scene) => {
-      const claims = [
-        { step: 0, index: 0, call_id: 'c', input_hash: 'h', effect: 'read', approval_id: null } as const,
-      ]
+      const claims = [{ step: 0, index: 0, call_id: 'c', effect: 'read', approval_id: null } as const]
       const run = await scene.run({ conversation: session('k') })
       await scene.commit(run, { claims: [...claims] })
       const [approval] = await scene.suspend(await scene.load(run), { approvals: [{}] })

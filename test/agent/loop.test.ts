@@ -287,7 +287,7 @@ test('a tool that is called in place of a forced answer does not run, and later 
     'result 2',
     'assistant: Once more.',
     'call add {"a":2,"b":2}',
-    'result Error: Not run: no calls were left, only an answer.',
+    'result Error: The call was not carried out: the reply was taken as an answer alone.',
     'user: two',
   ])
 })

@@ -7,6 +7,7 @@ export const migrationNames = [
   '002-agents-at-work',
   '003-warnings',
   '004-call-deadlines',
+  '005-ledger-without-hash',
 ] as const
 
 /** Where applied migrations are noted: columns `name` and `timestamp`. */

@@ -14,14 +14,7 @@ export function encodeCommit(commit: Commit): CommitInput {
     events: events.length === 0 ? '[]' : JSON.stringify(events),
     items: items?.length ? items.map(encodeItem) : null,
     claims: claims?.length
-      ? claims.map((claim) => [
-          claim.step,
-          claim.index,
-          claim.call_id,
-          claim.input_hash,
-          claim.effect,
-          claim.approval_id,
-        ])
+      ? claims.map((claim) => [claim.step, claim.index, claim.call_id, claim.effect, claim.approval_id])
       : null,
     settled: settled?.length ? settled.map(({ call_id, state }) => [call_id, state]) : null,
     usage: usage === undefined ? null : JSON.stringify(usage),

@@ -177,13 +177,12 @@ export function toPlacedItem(row: ItemRow): PlacedItem {
   }
 }
 
-export const ledgerColumns = 'step, place, call_id, input_hash, effect, approval_id, state'
+export const ledgerColumns = 'step, place, call_id, effect, approval_id, state'
 
 export type LedgerRow = [
   step: number,
   place: number,
   callId: string,
-  inputHash: string,
   effect: LedgerRecord['effect'],
   approvalId: string | null,
   state: LedgerRecord['state'],
@@ -194,10 +193,9 @@ export function toLedgerRecord(row: LedgerRow): LedgerRecord {
     step: row[0],
     index: row[1],
     call_id: row[2],
-    input_hash: row[3],
-    effect: row[4],
-    approval_id: row[5],
-    state: row[6],
+    effect: row[3],
+    approval_id: row[4],
+    state: row[5],
   }
 }
 

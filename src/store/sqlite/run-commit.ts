@@ -17,7 +17,6 @@ export type ClaimedCall = [
   step: number,
   place: number,
   callId: string,
-  inputHash: string,
   effect: LedgerRecord['effect'],
   approvalId: string | null,
 ]
@@ -121,8 +120,8 @@ function createContentWrites({ db }: WriteContext) {
     'INSERT INTO items (run_id, position, step, void, item_id, role, item, parent_call_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   )
   const claimCall = db.prepare<[string, ...ClaimedCall]>(
-    `INSERT INTO tool_ledger (run_id, step, place, call_id, input_hash, effect, approval_id, state)
-     VALUES (?, ?, ?, ?, ?, ?, ?, 'claimed')
+    `INSERT INTO tool_ledger (run_id, step, place, call_id, effect, approval_id, state)
+     VALUES (?, ?, ?, ?, ?, ?, 'claimed')
      ON CONFLICT (run_id, call_id) DO UPDATE SET state = 'claimed', approval_id = excluded.approval_id`,
   )
   const settleCall = db.prepare<[string, string, string]>(
