@@ -23,6 +23,8 @@ const obedient: ReplyFunction = ({ items }) => {
     last?.type === 'message'
       ? last.content.map((part) => (part.type === 'text' ? part.text : '')).join('')
       : ''
+  // Where no tools are offered results are told in words.
+  if (text.startsWith('[')) return text
   const [name = '', json = '{}'] = text.split(/ (.*)/)
   return { toolCalls: [{ name, arguments: json }] }
 }
