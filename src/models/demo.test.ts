@@ -88,6 +88,13 @@ describe('a sum', () => {
     },
   )
 
+  // Minutes, where all of it is looked through.
+  test('is looked for at the beginning of a long message alone', async () => {
+    const long = '-'.repeat(500_000)
+    expect((await ask([user(`2 + 3 ${long}`)])).input).toEqual({ expression: '2 + 3' })
+    expect((await ask([user(`${long} 2 + 3`)])).tool).toBeUndefined()
+  })
+
   test('its result is told in a sentence that says who speaks', async () => {
     const { text, tool } = await ask([
       user('What is 1337 * 42?'),

@@ -96,9 +96,13 @@ function isAskedFor(tool: ModelTool, message: string): boolean {
   )
 }
 
+/** More would take long to look through: the time grows with the square. */
+const maxSearchedChars = 1_000
+
 /** The first stretch of the message that reads as arithmetic: numbers with at least one operator between them. */
 function findExpression(message: string): string | undefined {
-  const stretches = message.match(/(?:(?:sqrt|abs|ln|log)\s*\(|[-(\d.])[\d\s.,+\-*/^%()×÷−]*[\d)%]/gi) ?? []
+  const beginning = message.slice(0, maxSearchedChars)
+  const stretches = beginning.match(/(?:(?:sqrt|abs|ln|log)\s*\(|[-(\d.])[\d\s.,+\-*/^%()×÷−]*[\d)%]/gi) ?? []
   const isSum = (text: string) => /[\d)%]\s*(?:[-+*/^%×÷−]|\*\*)\s*[-(]*[\d.]|[a-z]\s*\(/i.test(text)
   const isDate = (text: string) => /\d{4}-\d{2}-\d{2}/.test(text)
   return stretches.find((text) => isSum(text) && !isDate(text))?.trim()
