@@ -15,6 +15,8 @@ export interface ServeOptions extends ParleyOptions {
 
 /** How long connections may take to close once their streams have ended. */
 const closeConnectionsMs = 2_000
+/** A terminal signals every process in it, and npm passes that on: what comes this soon is the first one again. */
+const sameSignalMs = 1_000
 
 /**
  * Creates a server and listens. Rejects as `createParley` does, and with a `ListenError`.
@@ -43,13 +45,18 @@ export async function serve(options: ServeOptions): Promise<ParleyServer> {
     close: (graceMs) => (closing ??= closeAll(graceMs)),
   }
   if (signals) closeWithProcess(server)
+  parley.logger.info({ url: server.url, agents: parley.agents.map(({ name }) => name) }, 'listening')
+  parley.logger.warn(
+    {},
+    'no authentication is configured: anybody on this machine may call; others cannot reach it',
+  )
   return server
 }
 
 /**
- * A signal drains and ends the process; a second one ends it at once. So does an exception that nobody caught, with exit
- * code 1: after it, nobody knows what still works, and whoever supervises the process starts another. A rejection that
- * nobody handled, as a tool's forgotten promise leaves it, is logged, and the server goes on.
+ * A signal drains and ends the process; another one, a second later at the earliest, ends it at once. So does an exception
+ * that nobody caught, with exit code 1: after it, nobody knows what still works, and whoever supervises the process starts
+ * another. A rejection that nobody handled, as a tool's forgotten promise leaves it, is logged, and the server goes on.
  */
 function closeWithProcess(server: ParleyServer): void {
   const { logger } = server
@@ -68,7 +75,10 @@ function closeWithProcess(server: ParleyServer): void {
       },
     )
   }
+  let signalledAt = -Infinity
   const onSignal = (signal: NodeJS.Signals) => {
+    if (performance.now() - signalledAt < sameSignalMs) return
+    signalledAt = performance.now()
     logger.info({ signal }, 'draining')
     end(0)
   }

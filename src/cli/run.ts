@@ -6,6 +6,7 @@ import { UsageError } from './usage-error.ts'
 const usage = `parley ${version}
 
   parley serve [module]          serve the agents of a module, or the built-in assistant
+  parley dev [module]            the same, again after each change of a file
   parley migrate up|status       bring the database up to date, or show its version
   parley migrate down --yes      take back the last step, with the data in it
   parley --help | --version
@@ -22,20 +23,36 @@ export async function run(argv: readonly string[]): Promise<number> {
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean', short: 'v' },
         yes: { type: 'boolean' },
+        // Of the process that `dev` starts.
+        watched: { type: 'boolean' },
       },
     })
     const [command, ...rest] = positionals
     if (values.version) return print(version)
     if (values.help || command === undefined) return print(usage)
-    return await runCommand(command, { args: rest, yes: values.yes === true })
+    return await runCommand(command, {
+      args: rest,
+      yes: values.yes === true,
+      watched: values.watched === true,
+    })
   } catch (error) {
     return complain(error)
   }
 }
 
-async function runCommand(command: string, given: { args: string[]; yes: boolean }): Promise<number> {
+async function runCommand(
+  command: string,
+  given: { args: string[]; yes: boolean; watched: boolean },
+): Promise<number> {
   switch (command) {
+    case 'dev': {
+      const { devCommand } = await import('./dev.ts')
+      return devCommand(given.args)
+    }
     case 'serve': {
+      const { endWithLauncher, isRunByNpm } = await import('./launcher.ts')
+      if (given.watched || isRunByNpm()) endWithLauncher()
+      if (given.watched) await tellWatcher()
       const { serveCommand } = await import('./serve.ts')
       return serveCommand(given.args)
     }
@@ -46,6 +63,12 @@ async function runCommand(command: string, given: { args: string[]; yes: boolean
     default:
       throw new UsageError(`unknown command ${JSON.stringify(command)}\n\n${usage}`)
   }
+}
+
+/** Before anything else is loaded: of what was loaded before, nothing would be told. */
+async function tellWatcher(): Promise<void> {
+  const { tellLoadedFiles } = await import('./loaded-files.ts')
+  tellLoadedFiles((file) => void process.send?.(file))
 }
 
 function print(text: string): number {

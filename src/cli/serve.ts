@@ -10,10 +10,6 @@ export async function serveCommand(args: readonly string[]): Promise<number> {
   const [path] = args
   const agents = path === undefined ? [assistant] : await loadAgents(path)
   const server = await serve({ agents })
-  server.logger.warn(
-    {},
-    'no authentication is configured: anybody on this machine may call; others cannot reach it',
-  )
   const calculates = agents[0]?.tools.some(({ name }) => name === 'calculator') ?? false
   console.log(banner(server, calculates))
   return 0

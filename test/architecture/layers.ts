@@ -3,7 +3,10 @@
  * in the middle row, whose parts know each other through ports alone.
  */
 const layers = [
-  ['leaf', /^(?:errors|ids|clock|config|json-depth|logger|parse-definition|secrets|version)\.ts$/],
+  [
+    'leaf',
+    /^(?:errors|ids|clock|config|json-depth|logger|parse-definition|prompt-reads|secrets|version)\.ts$/,
+  ],
   ['vocabulary', /^(?:events|items|run-state)\.ts$/],
   [
     'port',

@@ -14,6 +14,10 @@ export type LogLine = Record<string, unknown> & { level: string; msg: string }
 export interface ProgramProcess {
   /** Resolves with the address, such as `http://127.0.0.1:41234`; rejects when the process ends before. */
   readonly listening: Promise<string>
+  /** As `listening`, for the server that is the `n`th to say so, the first 1. */
+  announced(n: number): Promise<string>
+  /** Resolves when its output, written or to come, has this in it. Rejects when the process ends before. */
+  wrote(pattern: RegExp): Promise<true>
   /** When the process is gone and everything it wrote is here. */
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
   /** What it has written so far, standard output and error together. */
@@ -76,11 +80,14 @@ export function startProcess(options: ProgramOptions): ProgramProcess {
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as LogLine)
-  const listening = found(() => /listens on (http:\S+)/.exec(written)?.[1])
+  const announced = (n: number) => found(() => [...written.matchAll(/listens on (http:\S+)/g)][n - 1]?.[1])
+  const listening = announced(1)
   // Not everybody waits for it: some are meant to end before.
   listening.catch(() => undefined)
   return {
     listening,
+    announced,
+    wrote: (pattern) => found(() => pattern.test(written) || undefined).then(() => true),
     exited,
     output: () => written,
     errors: () => errors,

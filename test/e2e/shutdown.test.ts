@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { attemptGap, type EventType } from '../../src/events.ts'
 import {
   chunkOf,
@@ -7,9 +8,11 @@ import {
   type UpstreamReply,
   type UpstreamServer,
 } from '../../src/testing/upstream-server.ts'
+import { root } from '../architecture/source-files.ts'
 import { deferred } from '../agent/deferred.ts'
 import { readFrames, type Frame, type Reading } from '../runs/frame-client.ts'
 import { createDataDir, startServer, type CliServer } from './cli-server.ts'
+import { startProcess } from './program-process.ts'
 import { openRequest } from './socket-client.ts'
 
 const nativeRuns = '/v1/agents/assistant/runs'
@@ -159,12 +162,48 @@ describe('SIGTERM while a run streams', () => {
     upstream.reply(hanging)
     const { begun, reading } = streamRun(server)
     await begun
-    server.signal('SIGTERM')
-    await server.logged(({ msg }) => msg === 'draining')
-    server.signal('SIGTERM')
+    // The first of them that is no echo of the first one ends it.
+    const signals = setInterval(() => server.signal('SIGTERM'), 100)
+    onTestFinished(() => clearInterval(signals))
     expect(await server.exited).toEqual({ code: 1, signal: null })
     expect((await reading).ended).toBe(false)
   })
+
+  test('is one signal where it comes twice in a moment, as npm passes on what a terminal has sent already', async () => {
+    const server = await start()
+    const gate = deferred()
+    upstream.reply(
+      streamReply({
+        text: ['So far', ' and on.'],
+        before: (i) => (i === 0 ? undefined : { type: 'wait', until: gate.promise }),
+      }),
+    )
+    const { begun, reading } = streamRun(server)
+    await begun
+    server.signal('SIGINT')
+    await server.logged(({ msg }) => msg === 'draining')
+    server.signal('SIGINT')
+    gate.resolve()
+    expect((await reading).ended).toBe(true)
+    expect(await server.exited).toEqual({ code: 0, signal: null })
+  })
+})
+
+test('a server that npm runs ends well when what npm started it in is killed', async () => {
+  const launcher = startProcess({
+    // As npm does: in a shell, which does not tell it of the signal.
+    args: [
+      '-e',
+      `require('node:child_process').spawn(process.execPath, [${JSON.stringify(join(root, 'src/cli/main.ts'))}, 'serve'], { stdio: 'inherit' })`,
+    ],
+    cwd: dataDir.path,
+    environment: { SERVER_PORT: '0', DATA_DIR: dataDir.path, npm_lifecycle_event: 'start' },
+  })
+  await launcher.listening
+  launcher.signal('SIGKILL')
+  // When nobody holds its output any more.
+  await launcher.exited
+  expect(launcher.log().map(({ msg }) => msg)).toEqual(expect.arrayContaining(['draining', 'stopped']))
 })
 
 test('SIGTERM ends a server that has nothing to do, also with idle connections', async () => {
