@@ -38,22 +38,23 @@ export async function awaitRun(options: AwaitOptions): Promise<RunAnswer> {
   const { runs, clock } = deps
   const until = clock.monotonic() + options.waitMs
   let { run, after } = options
+  let texts: ReadonlyMap<string, string> | undefined
   for (;;) {
+    if (isSettled(run)) {
+      const text = await answerText(deps, run, texts)
+      const approvals = run.status === 'suspended' ? await openApprovals(deps, run) : []
+      return { outcome: 'settled', run, text, approvals }
+    }
     const reader = runs.read({ run, after })
     const waitMs = Math.max(0, until - clock.monotonic())
     const collected = await collect({ context, reader, clock, waitMs, streams: deps.streams })
     run = await runs.get(context.get('principal'), run.id)
     if (collected.outcome === 'gone') return { outcome: 'gone', run }
-    // The wait may be over before the log of a run that has ended was read: on a node that shuts down it is at once.
-    if (isSettled(run)) {
-      const texts = collected.outcome === 'ended' ? collected.texts : undefined
-      const text = await answerText(deps, run, texts)
-      const approvals = run.status === 'suspended' ? await openApprovals(deps, run) : []
-      return { outcome: 'settled', run, text, approvals }
-    }
-    if (collected.outcome === 'waiting') return { outcome: 'waiting', run }
-    const { last } = collected
-    if (last && 'seq' in last) after = last.seq
+    if (collected.outcome === 'ended') {
+      const { last } = collected
+      if (last && 'seq' in last) after = last.seq
+      texts = collected.texts
+    } else if (!isSettled(run)) return { outcome: 'waiting', run }
   }
 }
 
