@@ -27,7 +27,7 @@ const partSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('reasoning_end'), providerData, at_ms }),
   z.strictObject({ type: z.literal('tool_call'), index, name: z.string(), providerData, at_ms }),
   z.strictObject({ type: z.literal('tool_input'), index, delta: z.string(), at_ms }),
-  z.strictObject({ type: z.literal('file'), url: z.string(), mediaType: z.string(), at_ms }),
+  z.strictObject({ type: z.literal('file'), url: z.string(), mediaType: z.string(), providerData, at_ms }),
 ])
 /** A part as it was emitted, with its time where times were kept. */
 export type RecordedPart = z.infer<typeof partSchema>

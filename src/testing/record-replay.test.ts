@@ -258,6 +258,21 @@ test('what differs from run to run can be taken out of the texts', async () => {
   await replay.close()
 })
 
+test('parts of every kind are replayed with what the provider keeps with them', async () => {
+  const providerData = { signature: 'abc' }
+  const parts: ModelPart[] = [
+    { type: 'reasoning', delta: 'a' },
+    { type: 'reasoning_end', providerData },
+    { type: 'text', delta: 'b' },
+    { type: 'text_end', providerData },
+    { type: 'file', url: 'data:image/png;base64,AAAA', mediaType: 'image/png', providerData },
+    { type: 'tool_call', index: 0, name: 'c', providerData },
+    { type: 'tool_input', index: 0, delta: '{}' },
+  ]
+  const path = await record(scriptedModel([{ parts }]), [firstAsked()])
+  expect((await ask(replayModel({ path }), firstAsked())).parts).toEqual(parts)
+})
+
 test('a long file in a request is kept as its hash, one in a reply as it is', async () => {
   const url = `data:image/png;base64,${'A'.repeat(5000)}`
   const withImage = (image: string): ModelRequest =>
