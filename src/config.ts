@@ -306,6 +306,13 @@ export function loadSettings(
   return Object.freeze(settings) as unknown as Readonly<Settings>
 }
 
+/** Every variable of the process and of `.env` of the folder, those of both included. */
+export function readVariables(directory: string = process.cwd()): (readonly [name: string, value: string])[] {
+  return [process.env, readDotEnv(directory)].flatMap((source) =>
+    Object.entries(source).flatMap(([name, value]) => (value ? [[name, value] as const] : [])),
+  )
+}
+
 /** Whether only this machine can reach a server that listens on this host. */
 export function isLoopbackHost(host: string): boolean {
   return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host)

@@ -1,25 +1,29 @@
+import { readVariables } from '../config.ts'
+import { keysAmong } from '../secrets.ts'
 import type { RecordedCall } from './model-fixture.ts'
 
 /**
- * Where a recorded call holds what looks like a key, or the value of a variable of this process that is named like one. A
- * net, not a proof: requests hold no keys of ours, but a tool may have answered with one. The places, never the values.
+ * Where a recorded call holds what looks like a key, or a secret of the environment or of `.env`: the value of a variable that
+ * is named like one, also of a list with commas, or the password of a URL. A net, not a proof: requests hold no keys of ours,
+ * but a tool may have answered with one. The places, never the values.
  */
 export function findSecrets(
   call: RecordedCall,
-  environment: Readonly<Record<string, string | undefined>> = process.env,
+  variables: Iterable<readonly [name: string, value: string]> = readVariables(),
 ): string[] {
-  const known = Object.entries(environment).flatMap(([name, value]) =>
-    secretName.test(name) && value !== undefined && isLikeAKey(value) ? [{ name, value }] : [],
+  const known = [...variables].flatMap(([name, value]) =>
+    keysAmong([[name, value]])
+      .flatMap((secret) => [secret, ...secret.split(',')])
+      .map((secret) => ({ name, secret: secret.trim() }))
+      .filter(({ secret }) => isLikeAKey(secret)),
   )
   return textsOf(call).flatMap(({ path, text }) => {
-    const variable = known.find(({ value }) => text.includes(value))
-    if (variable) return [`${path} holds the value of ${variable.name}`]
+    const variable = known.find(({ secret }) => text.includes(secret))
+    if (variable) return [`${path} holds the secret of ${variable.name}`]
     const form = forms.find(({ pattern }) => pattern.test(text))
     return form ? [`${path} holds what looks like ${form.name}`] : []
   })
 }
-
-const secretName = /(?:KEY|TOKEN|SECRET|PASSWORD)$/i
 
 /** What is shorter or without digits may be a word that stands anywhere. */
 function isLikeAKey(value: string): boolean {

@@ -102,7 +102,8 @@ function save(input: {
   }
   const places = calls.flatMap((call, i) => findSecrets(call).map((place) => `call ${i + 1}: ${place}`))
   if (places.length > 0) {
-    const advice = 'Take it out of what the model is told, or replace it with `normalise`.'
+    const advice =
+      'Take it out of what the model is told, or replace it with `normalise`; where it is in a reply, record anew without it.'
     throw new Error(
       `recordModel: ${toFilePath(path)} would hold a key, so it was not written.\n${places.join('\n')}\n${advice}`,
     )
