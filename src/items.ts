@@ -60,7 +60,7 @@ export const toolResultItemSchema = z.strictObject({
   output: z.string(),
   /** Present when the call gave no normal result. `code` is one of the `tool_…` codes or `outcome_unknown`. */
   error: z.strictObject({ code: z.string(), message: z.string() }).optional(),
-  /** Of a transfer that was made: the agent the run was handed to. Never sent to clients; the log has `agent.switch`. */
+  /** Of a handoff that was made: the agent the run was handed to. Never sent to clients; the log has `agent.switch`. */
   transferred_to: z.string().optional(),
 })
 
@@ -107,8 +107,8 @@ export interface PlacedItem {
   item: Item
 }
 
-/** Whether it is the result of a transfer that the run has made. */
-export function isTransfer({ item, step }: PlacedItem): boolean {
+/** Whether it is the result of a handoff that the run has made. */
+export function isHandoff({ item, step }: PlacedItem): boolean {
   return step !== null && item.type === 'tool_result' && item.transferred_to !== undefined
 }
 

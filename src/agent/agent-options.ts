@@ -57,9 +57,9 @@ export interface AgentOptions {
   specialists?: readonly (Agent | SpecialistOptions)[]
   /** How. Default: by keywords, where a specialist has some; else by a model call. `fallback`: default the agent itself. */
   routing?: { by?: 'keywords' | 'model' | RouteFunction; fallback?: string; model?: ModelChoice }
-  /** Agents it may transfer a run to: themselves, or the names of agents that are served. */
+  /** Agents it may hand a run over to: themselves, or the names of agents that are served. */
   handoffs?: readonly (Agent | string)[]
-  /** Transfers in one run. Default 5. */
+  /** Handoffs in one run. Default 5. */
   maxHandoffs?: number
   /** Limits of one run, checked between steps. */
   budget?: Budget

@@ -6,7 +6,7 @@ import type { CallApproval, RunContext } from './context.ts'
 import { cutEnd } from './cut-text.ts'
 import type { Agent, AnyTool, ApprovalContext } from './definitions.ts'
 import { parseArguments } from './reply-builder.ts'
-import { toolsOf, transferTarget } from './toolbox.ts'
+import { toolsOf, handoffTarget } from './toolbox.ts'
 import { warn } from './warn.ts'
 
 export interface PlacedCall {
@@ -27,7 +27,7 @@ export type CallPlan = PlacedCall &
     /** The caller runs it. */
     | { kind: 'caller'; input: unknown }
     /** The run is handed to another agent, once everything else of the reply is done. */
-    | { kind: 'transfer'; to: Agent; why: string }
+    | { kind: 'handoff'; to: Agent; why: string }
   )
 
 /**
@@ -97,8 +97,8 @@ async function planCall(context: RunContext, placed: PlacedCall, tools: Tools): 
 /** A call of something that is no tool of the agent's. */
 function planForeign(context: RunContext, placed: PlacedCall, tools: Tools): CallPlan {
   const { call } = placed
-  const to = transferTarget(context, call.name)
-  if (to) return { ...placed, kind: 'transfer', to, why: reasonOf(call) }
+  const to = handoffTarget(context, call.name)
+  if (to) return { ...placed, kind: 'handoff', to, why: reasonOf(call) }
   if (context.options.tools?.some(({ name }) => name === call.name)) {
     return { ...placed, kind: 'caller', input: parseArguments(call.arguments) }
   }
@@ -129,7 +129,7 @@ function mayHaveBegun({ calls, approvals }: RunContext, callId: string): boolean
   return approvals.get(callId)?.some(({ reason }) => reason === 'outcome_unknown') === true
 }
 
-/** Why the model transfers, as far as it says so. */
+/** Why the model hands over, as far as it says so. */
 function reasonOf(call: ToolCallItem): string {
   const parsed = parseArguments(call.arguments)
   const told = typeof parsed === 'object' && parsed !== null && 'reason' in parsed ? parsed.reason : undefined

@@ -129,7 +129,7 @@ export interface RunContext {
   budgets: readonly { budget: Budget; totals: Totals }[]
   /** The tools of an agent that has sources of them, as they were found for a step. */
   toolsFound: { agent: Agent; step: number; tools: ReadonlyMap<string, AnyTool> } | null
-  /** Transfers that the run may still make. */
+  /** Handoffs that the run may still make. */
   handoffsLeft: number
   /** Replies so far, those of agents that serve as tools left out. */
   steps: number

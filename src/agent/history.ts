@@ -1,6 +1,6 @@
 import { createId } from '../ids.ts'
 import {
-  isTransfer,
+  isHandoff,
   type Item,
   type MessageItem,
   type ModelItem,
@@ -112,13 +112,13 @@ export function bringsResults([first]: readonly PlacedItem[]): boolean {
 function currentNotes(own: readonly PlacedItem[]): readonly PlacedItem[] {
   if (!own.some(({ item }) => item.type === 'note')) return own
   const plan = own.findLast(({ item }) => item.type === 'note' && item.kind === 'plan')
-  const transfer = own.findLastIndex(isTransfer)
+  const handoff = own.findLastIndex(isHandoff)
   return own.filter((placed, index) => {
     const { item } = placed
     if (item.type !== 'note') return true
     if (item.kind === 'plan') return placed === plan
     // Whoever took over has limits of its own, and is told of them.
-    if (item.kind === 'reminder') return index > transfer
+    if (item.kind === 'reminder') return index > handoff
     return item.kind !== 'summary'
   })
 }

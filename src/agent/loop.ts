@@ -13,7 +13,7 @@ import { route } from './route.ts'
 import { completed, newApproval, suspended, type NewApproval } from './run-end.ts'
 import { summarise } from './summarise.ts'
 import { think, type Thought } from './think.ts'
-import { planTransfer } from './transfer.ts'
+import { planHandoff } from './handoff.ts'
 import { warn } from './warn.ts'
 
 /**
@@ -114,16 +114,16 @@ async function carryOut(context: RunContext, plans: readonly CallPlan[]): Promis
     await context.log.commit(suspended(context, { approvals, pending: suspends ? callers : [] }))
     return 'over'
   }
-  const transfer = planTransfer(context, plans)
-  const batch = transfer?.batch ?? {}
+  const handoff = planHandoff(context, plans)
+  const batch = handoff?.batch ?? {}
   if (callers.length > 0) {
     await context.log.commit(
       completed(context, { batch, stop: 'client_tools', output: lastMessageIds(context) }),
     )
     return 'over'
   }
-  if (transfer) await context.log.commit(batch)
-  transfer?.complete()
+  if (handoff) await context.log.commit(batch)
+  handoff?.complete()
   return 'goes on'
 }
 

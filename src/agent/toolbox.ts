@@ -5,7 +5,7 @@ import type { Agent, AnyTool } from './definitions.ts'
 import { warnOnce } from './warn.ts'
 
 /**
- * The agent's own tools and those of its sources, by name. Where two have one name its own stand first, and its transfers; then
+ * The agent's own tools and those of its sources, by name. Where two have one name its own stand first, and its handoffs; then
  * its sources, in their order. Sources are asked once a step: a call of it is of the tool that was offered.
  */
 export async function toolsOf(context: RunContext): Promise<ReadonlyMap<string, AnyTool>> {
@@ -28,13 +28,13 @@ export async function toolsOf(context: RunContext): Promise<ReadonlyMap<string, 
   return tools
 }
 
-/** What the model is offered: tools, transfers, and the caller's own. */
+/** What the model is offered: tools, handoffs, and the caller's own. */
 export async function offeredTools(context: RunContext): Promise<ModelTool[]> {
   const offered: ModelTool[] = []
   for (const { name, description, parameters } of (await toolsOf(context)).values()) {
     offered.push({ name, description, parameters })
   }
-  for (const target of targetsOf(context)) offered.push(transferTool(target))
+  for (const target of targetsOf(context)) offered.push(handoffTool(target))
   if (context.options.tools) {
     const taken = new Set(offered.map(({ name }) => name))
     offered.push(...context.options.tools.filter(({ name }) => !taken.has(name)))
@@ -50,12 +50,12 @@ export function targetsOf(context: RunContext): Agent[] {
   })
 }
 
-/** The agent a transfer tool leads to. */
-export function transferTarget(context: RunContext, toolName: string): Agent | undefined {
+/** The agent that the tool of a handoff leads to. */
+export function handoffTarget(context: RunContext, toolName: string): Agent | undefined {
   return targetsOf(context).find(({ name }) => transferToolName(name) === toolName)
 }
 
-function transferTool({ name, description }: Agent): ModelTool {
+function handoffTool({ name, description }: Agent): ModelTool {
   return {
     name: transferToolName(name),
     description: `Hands the conversation over to ${name}, who answers from then on.${description ? ` ${description}` : ''}`,

@@ -43,8 +43,8 @@ function checkOverrides(agent: Agent, options: RunOptions): void {
 }
 
 function checkCallerTools(agent: Agent, tools: NonNullable<RunOptions['tools']>): void {
-  const transfers = handoffNames(agent).map(transferToolName)
-  const own = new Set([...agent.tools.map(({ name }) => name), ...transfers])
+  const handoffs = handoffNames(agent).map(transferToolName)
+  const own = new Set([...agent.tools.map(({ name }) => name), ...handoffs])
   const callers = new Set<string>()
   for (const [index, { name }] of tools.entries()) {
     const taken = own.has(name) ? 'is a tool of the agent itself' : 'is there twice'

@@ -8,7 +8,7 @@ import { limitsOfRun } from '../agent/totals.ts'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { ownerOf } from '../identity/principal.ts'
-import { isTransfer, type PlacedItem } from '../items.ts'
+import { isHandoff, type PlacedItem } from '../items.ts'
 import type { Logger } from '../logger.ts'
 import type { ClaimedRun, Definitions, RunRecord, Store } from '../store/store.ts'
 import type { Ending } from './endings.ts'
@@ -52,7 +52,7 @@ export async function openContext(options: ContextOptions, input: Opening): Prom
   const agent = active ?? called
   const past = run.attempt > 1 ? await readPast(store, run) : firstAttempt
   const history = openHistory(store, run)
-  const transfers = run.attempt > 1 ? items.filter(isTransfer) : []
+  const handoffs = run.attempt > 1 ? items.filter(isHandoff) : []
   const context: RunContext = {
     runId: run.id,
     called,
@@ -73,9 +73,9 @@ export async function openContext(options: ContextOptions, input: Opening): Prom
     totals: ending.totals,
     budgets: limitsOfRun({ options: run.options, called, agent, totals: ending.totals }),
     toolsFound: null,
-    handoffsLeft: called.maxHandoffs - transfers.length,
+    handoffsLeft: called.maxHandoffs - handoffs.length,
     steps: run.steps,
-    stepsBefore: (transfers.at(-1)?.step ?? -1) + 1,
+    stepsBefore: (handoffs.at(-1)?.step ?? -1) + 1,
     parentCallId: null,
     unrouted: active ? null : await readRoute(options, { run, called }),
     drive: runLoop,

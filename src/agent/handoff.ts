@@ -4,25 +4,25 @@ import type { CallPlan } from './call-plan.ts'
 import type { Batch, NewItem, RunContext } from './context.ts'
 import { switchTo } from './route.ts'
 
-type TransferPlan = Extract<CallPlan, { kind: 'transfer' }>
+type HandoffPlan = Extract<CallPlan, { kind: 'handoff' }>
 
-export interface Transfer {
-  /** Results of all transfers of the reply: one commit, lest another attempt finds one made and another open. */
+export interface Handoff {
+  /** Results of all handoffs of the reply: one commit, lest another attempt finds one made and another open. */
   batch: Batch
   /** Lets the other agent go on, once that is committed. */
   complete(): void
 }
 
 /**
- * The first transfer of a reply is made, within the run's limit; the run cannot be in two hands. Undefined: none is asked for.
+ * The first handoff of a reply is made, within the run's limit; the run cannot be in two hands. Undefined: none is asked for.
  */
-export function planTransfer(context: RunContext, plans: readonly CallPlan[]): Transfer | undefined {
-  const transfers = plans.filter((one) => one.kind === 'transfer')
-  const [first, ...others] = transfers
+export function planHandoff(context: RunContext, plans: readonly CallPlan[]): Handoff | undefined {
+  const handoffs = plans.filter((one) => one.kind === 'handoff')
+  const [first, ...others] = handoffs
   if (!first) return undefined
   if (context.handoffsLeft <= 0) {
     const message = 'The conversation was handed over too often in this run. Answer yourself.'
-    const batch = toBatch(transfers.map((one) => refused(one, { code: 'handoff_limit', message })))
+    const batch = toBatch(handoffs.map((one) => refused(one, { code: 'handoff_limit', message })))
     return { batch, complete: () => undefined }
   }
   const message = 'The conversation was handed over already.'
@@ -40,7 +40,7 @@ interface Result {
 }
 
 /** The model is told who it is now: the other agent's turn begins with the next step. */
-function made({ agent }: RunContext, plan: TransferPlan): Result {
+function made({ agent }: RunContext, plan: HandoffPlan): Result {
   const { to, why } = plan
   const output = `You are ${to.name} now. Go on with the conversation.`
   const result = { ...newResult(plan.call, { output }), transferred_to: to.name }
@@ -53,7 +53,7 @@ function made({ agent }: RunContext, plan: TransferPlan): Result {
   return { events: [toolEnd(result, 0), event], item: { step: plan.step, void: false, item: result } }
 }
 
-function refused(plan: TransferPlan, error: { code: string; message: string }): Result {
+function refused(plan: HandoffPlan, error: { code: string; message: string }): Result {
   const result = newResult(plan.call, { output: `Error: ${error.message}`, error })
   return { events: [toolEnd(result, 0)], item: { step: plan.step, void: false, item: result } }
 }
