@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { AppError } from '../../src/errors.ts'
 import type { HttpApp } from '../../src/http/app.ts'
 import { readJson } from '../../src/http/body.ts'
-import { refuseCrossSite } from '../../src/http/host-guard.ts'
+import { refuseOtherOrigins } from '../../src/http/host-guard.ts'
 import { readIdempotency } from '../../src/http/idempotency.ts'
 import { sendJson } from '../../src/http/respond.ts'
 import { createAppUnderTest, listenOn } from './app-under-test.ts'
@@ -20,7 +20,7 @@ function routes(app: HttpApp): void {
   app.get('/things/:id', (c) => sendJson(c, { body: { id: c.req.param('id') } }))
   app.delete('/things/:id', (c) => sendJson(c, { body: {} }))
   app.get('/changes', (c) => {
-    refuseCrossSite(c)
+    refuseOtherOrigins(c)
     return sendJson(c, { body: {} })
   })
   app.get('/foreign', () => new Response('not ours'))
@@ -202,24 +202,71 @@ test.for(hosts)('Host %j gets %i', async ([host, status]) => {
   if (status === 403) expect(await response.json()).toMatchObject({ code: 'host_not_allowed' })
 })
 
-const origins: [origin: string, status: number][] = [
-  ['http://localhost:3000', 200],
-  ['https://localhost', 200],
-  ['http://127.0.0.1:5173', 200],
-  ['http://[::1]:5173', 200],
-  ['null', 403],
-  ['https://example.com', 403],
-  ['http://localhost.example.com', 403],
-  ['http://localhost:3000.example.com', 403],
-  ['file://', 403],
-  ['chrome-extension://abc', 403],
+const origins: [origin: string, host: string, status: number][] = [
+  ['http://localhost:8080', 'localhost:8080', 200],
+  ['http://localhost:8080', 'LOCALHOST:8080', 200],
+  ['http://localhost', 'localhost', 200],
+  ['https://localhost', 'localhost', 200],
+  ['http://[::1]:8080', '[::1]:8080', 200],
+  ['http://localhost:3000', 'localhost:8080', 403],
+  ['http://localhost', 'localhost:8080', 403],
+  ['http://127.0.0.1:8080', 'localhost:8080', 403],
+  ['null', 'localhost:8080', 403],
+  ['', 'localhost:8080', 403],
+  ['https://example.com', 'localhost:8080', 403],
+  ['http://localhost:8080.example.com', 'localhost:8080', 403],
+  ['file://', 'localhost:8080', 403],
+  ['chrome-extension://localhost:8080', 'localhost:8080', 403],
 ]
-test.for(origins)('Origin %j gets %i, and no CORS header', async ([origin, status]) => {
+test.for(origins)(
+  'Origin %j of a request to %j gets %i, and no CORS header',
+  async ([origin, host, status]) => {
+    const { app } = createAppUnderTest(routes)
+    const response = await app.request('/things/1', { headers: { origin, host } })
+    expect(response.status).toBe(status)
+    if (status === 403) expect(await response.json()).toMatchObject({ code: 'origin_not_allowed' })
+    expect([...response.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])
+  },
+)
+
+test.for([
+  ['same-site', 'http://localhost:3000', 403],
+  ['cross-site', 'https://example.com', 403],
+  ['same-site', 'http://localhost:8080', 403],
+  // As the proxy of a development server passes it on.
+  ['same-origin', 'http://localhost:5173', 200],
+  ['none', 'http://localhost:8080', 200],
+] as const)(
+  'what a browser says of a page (%s) counts before its origin %s: %i',
+  async ([site, origin, status]) => {
+    const { app } = createAppUnderTest(routes)
+    const headers = {
+      host: 'localhost:8080',
+      origin,
+      'sec-fetch-site': site,
+      'content-type': 'application/json',
+    }
+    for (const [path, method] of [
+      ['/things/1', 'GET'],
+      ['/changes', 'GET'],
+      ['/echo', 'POST'],
+    ] as const) {
+      const response = await app.request(path, { method, headers, ...(method === 'POST' && { body: '{}' }) })
+      expect([path, response.status]).toEqual([path, status])
+    }
+  },
+)
+
+test('a POST of another page is refused also where the browser does not name the origin', async () => {
   const { app } = createAppUnderTest(routes)
-  const response = await app.request('/things/1', { headers: { origin } })
-  expect(response.status).toBe(status)
-  if (status === 403) expect(await response.json()).toMatchObject({ code: 'origin_not_allowed' })
-  expect([...response.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])
+  const headers = { 'content-type': 'application/json', 'sec-fetch-site': 'cross-site' }
+  expect((await app.request('/echo', { method: 'POST', headers, body: '{}' })).status).toBe(403)
+})
+
+test('a link of another page to what only reads is followed', async () => {
+  const { app } = createAppUnderTest(routes)
+  const headers = { 'sec-fetch-site': 'cross-site' }
+  expect((await app.request('/things/1', { headers })).status).toBe(200)
 })
 
 test('the probes are behind the host guard too', async () => {
@@ -227,11 +274,13 @@ test('the probes are behind the host guard too', async () => {
   expect((await app.request('/health', { headers: { host: 'example.com' } })).status).toBe(403)
 })
 
-test('a GET that changes something is refused to other sites that send no origin', async () => {
+test('a GET that changes something is refused to other pages that send no origin', async () => {
   const { app } = createAppUnderTest(routes)
   const site = async (value: string) =>
     (await app.request('/changes', { headers: { 'sec-fetch-site': value } })).status
   expect(await site('cross-site')).toBe(403)
+  // Another port of this machine.
+  expect(await site('same-site')).toBe(403)
   expect(await site('same-origin')).toBe(200)
   expect(await site('none')).toBe(200)
 })

@@ -226,6 +226,8 @@ test('other errors keep their status and say what happened in detail', async () 
     [{ body: { message: 'x'.repeat(2000) } }, '/chat', 413, 'body_too_large'],
     [{ body: { message: 'x' }, headers: { origin: 'null' } }, '/chat', 403, 'origin_not_allowed'],
     [{ headers: { 'sec-fetch-site': 'cross-site' } }, '/stream?message=x', 403, 'origin_not_allowed'],
+    [{ headers: { 'sec-fetch-site': 'same-site' } }, '/stream?message=x', 403, 'origin_not_allowed'],
+    [{ headers: { origin: 'http://localhost:3000' } }, '/stream?message=x', 403, 'origin_not_allowed'],
     [{ method: 'DELETE' }, '/stream', 405, 'method_not_allowed'],
     [{ body: { message: 'x' }, headers: { 'idempotency-key': '' } }, '/chat', 400, 'invalid_request'],
   ]

@@ -1,7 +1,7 @@
 import { AppError } from '../../errors.ts'
 import type { HttpApp, Mount } from '../../http/app.ts'
 import { readJson } from '../../http/body.ts'
-import { refuseCrossSite } from '../../http/host-guard.ts'
+import { refuseOtherOrigins } from '../../http/host-guard.ts'
 import { readIdempotency } from '../../http/idempotency.ts'
 import type { HttpContext } from '../../http/request.ts'
 import { sendEmpty, sendJson } from '../../http/respond.ts'
@@ -82,7 +82,7 @@ function sendWaiting(c: HttpContext, run: RunRecord, session: string | null): Re
  * run: that request never starts another. Other clients get data lines alone.
  */
 async function streamTyped(c: HttpContext, deps: ProtocolDeps): Promise<Response> {
-  refuseCrossSite(c)
+  refuseOtherOrigins(c)
   const ids = /\btext\/event-stream\b/i.test(c.req.header('accept') ?? '')
   const query = parseFields(getStreamSchema, c.req.query(), 'query')
   // Looking at the headers of a stream starts nothing.
