@@ -56,10 +56,10 @@ describe('a call', () => {
 
   test.each([
     ['a/b', '/v1/pets/a%2Fb'],
-    ['../../admin', '/v1/pets/..%2F..%2Fadmin'],
+    ['a..b/c.', '/v1/pets/a..b%2Fc.'],
     ['%2e%2e', '/v1/pets/%252e%252e'],
     ['a?b#c', '/v1/pets/a%3Fb%23c'],
-    ['a\\..\\b', '/v1/pets/a%5C..%5Cb'],
+    ['a\\b', '/v1/pets/a%5Cb'],
     ['@evil.example', '/v1/pets/%40evil.example'],
     ['\uD800', '/v1/pets/%EF%BF%BD'],
     ['{petId}', '/v1/pets/%7BpetId%7D'],
@@ -69,11 +69,14 @@ describe('a call', () => {
     expect(server.requests[0]!.path).toBe(path)
   })
 
-  test.each(['..', '.', ''])('refuses %j in the path, which would be another path', async (petId) => {
-    const { server, call } = await startPets()
-    await expect(call('delete_pets_petId', { petId })).rejects.toMatchObject({ code: 'tool_bad_arguments' })
-    expect(server.requests).toEqual([])
-  })
+  test.each(['..', '.', '', '../admin', 'a/..', 'a/./b', '..\\admin', 'a\\..\\b'])(
+    'refuses %j in the path, which would be or might be read as another path',
+    async (petId) => {
+      const { server, call } = await startPets()
+      await expect(call('delete_pets_petId', { petId })).rejects.toMatchObject({ code: 'tool_bad_arguments' })
+      expect(server.requests).toEqual([])
+    },
+  )
 
   test('refuses two values that climb together', async () => {
     const server = await startLoopback(() => '{}')

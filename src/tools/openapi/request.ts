@@ -48,10 +48,11 @@ function fillPath(
     const field = fields.find((one) => one.in === 'path' && one.name === name)
     return field ? filled(field, input[field.key]) : placeholder
   })
-  // The parser of URLs would climb: `/pets/..` is `/`.
+  // The parser of URLs would climb: `/pets/..` is `/`. So would a proxy that reads `%2F` as a slash.
   const climbs = (segment: string) => /^(?:\.|%2e){1,2}$/i.test(segment)
-  if (path.split(/[?#]/)[0]?.split('/').some(climbs))
-    throw badValue('A value in the path must not be "." or "..".')
+  const segments = path.split(/[?#]/)[0]?.split(/\/|%2f|\\|%5c/i) ?? []
+  if (segments.some(climbs))
+    throw badValue('A value in the path must not be "." or "..", nor hold them between slashes.')
   return path
 }
 
