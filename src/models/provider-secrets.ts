@@ -1,5 +1,5 @@
-import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { AppError } from '../errors.ts'
+import { isValidHeader } from '../headers.ts'
 import { redact, secretsIn } from '../secrets.ts'
 
 interface Access {
@@ -22,11 +22,7 @@ export function blotSecrets(error: unknown, secrets: readonly string[]): void {
 
 /** Throws `model_not_configured` where HTTP cannot carry the header. The message holds nothing of it. */
 export function checkHeader(name: string, value: string): void {
-  try {
-    validateHeaderName(name)
-    validateHeaderValue(name, value)
-  } catch (cause) {
-    const message = 'The key or a header of a model provider holds characters that cannot be sent.'
-    throw new AppError('model_not_configured', { message, cause })
-  }
+  if (isValidHeader(name, value)) return
+  const message = 'The key or a header of a model provider holds characters that cannot be sent.'
+  throw new AppError('model_not_configured', { message })
 }

@@ -29,8 +29,17 @@ export function withoutRootDot(hostname: string): string {
   return hostname.replace(/\.$/, '')
 }
 
+/** The pattern of just this host and port. */
+export function hostOf(url: URL): string {
+  return `${url.hostname}:${portOf(url)}`
+}
+
+function portOf({ port, protocol }: URL): number {
+  return Number(port || (protocol === 'https:' ? 443 : 80))
+}
+
 function matches(pattern: HostPattern, url: URL): boolean {
-  const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80))
+  const port = portOf(url)
   if (pattern.port === undefined ? port !== 80 && port !== 443 : port !== pattern.port) return false
   if (pattern.host === '*') return true
   const host = withoutRootDot(url.hostname)

@@ -1,9 +1,9 @@
-import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { z } from 'zod'
 import type { ApprovalContext, Tool } from '../agent/definitions.ts'
 import { definitionName, DefinitionError, functionSchema, parseDefinition } from '../parse-definition.ts'
 import { tool } from '../agent/tool.ts'
 import { AppError } from '../errors.ts'
+import { isValidHeader } from '../headers.ts'
 import { type HostList, noHosts, parseHosts } from './host-list.ts'
 import { redact, secretsIn } from '../secrets.ts'
 import { textOf } from './response-text.ts'
@@ -54,7 +54,8 @@ export interface HttpRequestOptions {
 const headersSchema = z.record(z.string(), z.string()).superRefine((headers, context) => {
   for (const [name, value] of Object.entries(headers)) {
     // Never the value: it may be a key.
-    if (!isHeader(name, value)) context.addIssue({ code: 'custom', message: `${name} is no valid header` })
+    if (!isValidHeader(name, value))
+      context.addIssue({ code: 'custom', message: `${name} is no valid header` })
   }
 })
 
@@ -226,16 +227,6 @@ function readAuthorHeaders({ headers = {}, hosts, name }: ClientOptions, private
       >
     },
     secrets: secretsIn(sets.flatMap(({ set }) => Object.values(set))),
-  }
-}
-
-function isHeader(name: string, value: string): boolean {
-  try {
-    validateHeaderName(name)
-    validateHeaderValue(name, value)
-    return true
-  } catch {
-    return false
   }
 }
 

@@ -4,7 +4,7 @@ import { parseDefinition } from '../parse-definition.ts'
 import { tool } from '../agent/tool.ts'
 import { loadSettings } from '../config.ts'
 import { AppError } from '../errors.ts'
-import { parseHosts } from './host-list.ts'
+import { hostOf, parseHosts } from './host-list.ts'
 import { createSafeFetch, type SafeFetch, type SafeRequest, type SafeResponse } from './safe-fetch.ts'
 import { plainText } from './plain-text.ts'
 
@@ -92,12 +92,8 @@ function searchTool(keysOf: () => Keys): Tool<WebSearchInput> {
 
 /** The author chose the host, also a private one; a redirect could only lead away from it. */
 function fetchFrom(url: string): SafeFetch {
-  const hosts = parseHosts([hostAndPort(new URL(url))], 'web_search')
+  const hosts = parseHosts([hostOf(new URL(url))], 'web_search')
   return createSafeFetch({ hosts, privateHosts: hosts, maxRedirects: 0, timeoutMs: timeoutMs + 1000 })
-}
-
-function hostAndPort({ hostname, port, protocol }: URL): string {
-  return `${hostname}:${port || (protocol === 'https:' ? 443 : 80)}`
 }
 
 function engineFor({ braveApiKey, serperApiKey }: Keys): Engine | undefined {

@@ -12,6 +12,7 @@ test.for<[string, Partial<McpToolsOptions>, string]>([
   ['another protocol', { url: 'file:///etc/passwd' }, 'url: must be an http or https URL'],
   ['a password in the URL', { url: 'https://me:secret@example.com' }, 'url: holds credentials'],
   ['headers of a program', { command: 'x', headers: {} }, 'headers: only with url'],
+  ['a header of two lines', { url, headers: { a: 'b\nc' } }, 'headers: HTTP cannot carry one of them'],
   ['arguments of a URL', { url, args: [] }, 'args, env and cwd only with command'],
   ['a wrong effect', { url, effect: { a: 'reads' as 'read' } }, 'effect.a: '],
   [

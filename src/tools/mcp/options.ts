@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { functionSchema, parseDefinition } from '../../parse-definition.ts'
+import { isValidHeader } from '../../headers.ts'
 import { keysAmong, secretsIn } from '../../secrets.ts'
 import type { ToolEffect } from '../../agent/definitions.ts'
 
@@ -106,6 +107,13 @@ const optionsSchema = z
     path: ['headers'],
     message: 'only with url',
   })
+  .refine(
+    ({ headers = {} }) => Object.entries(headers).every(([name, value]) => isValidHeader(name, value)),
+    {
+      path: ['headers'],
+      message: 'HTTP cannot carry one of them',
+    },
+  )
   .refine(
     ({ command, args, env, cwd }) =>
       command !== undefined || (args === undefined && env === undefined && cwd === undefined),

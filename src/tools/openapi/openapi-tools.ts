@@ -1,10 +1,10 @@
-import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { z } from 'zod'
 import type { Tool, ToolContext, ToolEffect } from '../../agent/definitions.ts'
 import { functionSchema, parseDefinition } from '../../parse-definition.ts'
 import { tool } from '../../agent/tool.ts'
 import { AppError } from '../../errors.ts'
-import { noHosts, parseHosts } from '../host-list.ts'
+import { isValidHeader } from '../../headers.ts'
+import { hostOf, noHosts, parseHosts } from '../host-list.ts'
 import { redact, secretsIn } from '../../secrets.ts'
 import { textOf } from '../response-text.ts'
 import { createSafeFetch, type SafeFetch, type SafeResponse, unknownOutcome } from '../safe-fetch.ts'
@@ -121,12 +121,7 @@ function readCredentials({ headers = {}, auth }: OpenapiToolsOptions): Credentia
     else all.set('cookie', `${name}=${encodeURIComponent(value)}`)
   }
   for (const [name, value] of all) {
-    try {
-      validateHeaderName(name)
-      validateHeaderValue(name, value)
-    } catch {
-      throw fault(`headers: ${name} is no valid header`)
-    }
+    if (!isValidHeader(name, value)) throw fault(`headers: ${name} is no valid header`)
   }
   const apiKey = auth && 'apiKey' in auth ? [auth.apiKey.value] : []
   return { headers: Object.fromEntries(all), query, secrets: secretsIn([...all.values(), ...apiKey]) }
@@ -252,10 +247,7 @@ function fetchFrom(
   base: URL,
   { allowPrivate, maxBytes, timeoutMs }: OpenapiToolsOptions & { timeoutMs: number },
 ): SafeFetch {
-  const hosts = parseHosts(
-    [`${base.hostname}:${base.port || (base.protocol === 'https:' ? 443 : 80)}`],
-    'openapiTools',
-  )
+  const hosts = parseHosts([hostOf(base)], 'openapiTools')
   return createSafeFetch({
     hosts,
     privateHosts: allowPrivate === true ? hosts : noHosts,
