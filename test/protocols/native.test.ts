@@ -163,6 +163,15 @@ const faults: [name: string, body: unknown, path: (string | number)[]][] = [
     { input: [{ ...message, content: [{ type: 'text' }] }] },
     ['body', 'input', 0, 'content', 0, 'text'],
   ],
+  ['an empty text', { input: '' }, ['body', 'input']],
+  ['a text of white space', { input: ' \n' }, ['body', 'input']],
+  ['an empty message', { input: [{ ...message, content: '' }] }, ['body', 'input', 0, 'content']],
+  [
+    'a message of empty parts',
+    { input: [{ ...message, content: [{ type: 'text', text: '' }] }] },
+    ['body', 'input', 0, 'content'],
+  ],
+  ['a run context that is no object', { input: 'x', run_context: 'a' }, ['body', 'run_context']],
   ['a temperature that is too high', { input: 'x', temperature: 3 }, ['body', 'temperature']],
   ['steps below zero', { input: 'x', max_steps: -1 }, ['body', 'max_steps']],
   ['more steps than the agent allows', { input: 'x', max_steps: 11 }, ['body', 'max_steps']],
@@ -191,6 +200,44 @@ test('every fault of a body is refused with its place, and starts nothing', asyn
   }
   expect(model.calls).toHaveLength(0)
   expect((await call(server, '/v1/runs')).json.data).toEqual([])
+})
+
+test.each([
+  [{}, 'body.input: Field required'],
+  [{ input: [{ type: 'message', role: 'user' }] }, 'body.input.0.content: Field required'],
+  [{ input: [{ role: 'user', content: 'x' }] }, 'body.input.0.type: Field required'],
+  [{ input: [{ type: 'message', content: 'x' }] }, 'body.input.0.role: Field required'],
+  [{ input: '' }, 'body.input: Must not be empty'],
+  [{ input: 5 }, 'body.input: Invalid input: expected string or array'],
+  [{ input: 'x', run_context: 'a' }, 'body.run_context: Invalid input: expected object, received string'],
+  [{ input: 'x', tools: [{ name: 'a' }] }, 'body.tools.0.parameters: Field required'],
+])('the fault of %j is told in words of JSON', async (body, detail) => {
+  const server = await serving(always('x'))
+  expect((await call(server, runs, body)).json).toMatchObject({ detail })
+})
+
+test('a picture needs no text beside it', async () => {
+  const server = await serving(always('x'))
+  const content = [
+    { type: 'text', text: '' },
+    { type: 'image', url: 'data:image/png;base64,iVBORw0KGgo=' },
+  ]
+  const { status } = await call(server, runs, { input: [{ type: 'message', role: 'user', content }] })
+  expect(status).toBe(200)
+})
+
+test('who asks for an agent that is not served is told which are', async () => {
+  const named = (name: string) => agent({ name, instructions: '' })
+  const agents = ['storekeeper', ...Array.from({ length: 11 }, (_, i) => `clerk-${i}`)].map(named)
+  const server = await serving(always('x'), { agents })
+  const names = `storekeeper, ${Array.from({ length: 9 }, (_, i) => `clerk-${i}`).join(', ')}`
+  const { json } = await call(server, '/v1/agents/router/runs', { input: 'x' })
+  expect(json).toMatchObject({
+    code: 'agent_not_found',
+    detail: `No agent "router"; served: ${names}, and 2 more.`,
+  })
+  const long = await call(server, `/v1/agents/${'a'.repeat(1000)}`)
+  expect(long.json.detail).toMatch(/^No agent "a{64}…"; served: /)
 })
 
 const missing: [method: string, path: string, body: unknown, status: number, code: string][] = [

@@ -99,6 +99,15 @@ export function decodePosition(input: {
 /** The agent of a path. Throws `agent_not_found`. */
 export function knownAgent<T>(agents: ReadonlyMap<string, T>, name: string): T {
   const agent = agents.get(name)
-  if (agent === undefined) throw new AppError('agent_not_found')
-  return agent
+  if (agent !== undefined) return agent
+  const asked = JSON.stringify(name.length > shownChars ? `${name.slice(0, shownChars)}…` : name)
+  const served = [...agents.keys()]
+  const rest = served.length > shownNames ? `, and ${served.length - shownNames} more` : ''
+  throw new AppError('agent_not_found', {
+    message: `No agent ${asked}; served: ${served.slice(0, shownNames).join(', ')}${rest}.`,
+  })
 }
+
+/** Names of agents are no longer. */
+const shownChars = 64
+const shownNames = 10

@@ -10,12 +10,20 @@ import {
   runStatusSchema,
 } from '../../run-state.ts'
 
+/** Providers refuse texts without a word, or make one up. */
+const isWorded = (text: string) => /\S/.test(text)
+const textSchema = z.string().refine(isWorded, 'Must not be empty')
+const contentSchema = z
+  .array(partSchema)
+  .min(1)
+  .refine((parts) => parts.some((part) => part.type !== 'text' || isWorded(part.text)), 'Must not be empty')
+
 /** What a caller may put into a run's input. Results of tools have their own route. */
 const inputItemSchema = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('message'),
     role: z.enum(['user', 'assistant', 'system']),
-    content: z.union([z.string(), z.array(partSchema).min(1)]),
+    content: z.union([textSchema, contentSchema]),
   }),
 ])
 export type InputItem = z.infer<typeof inputItemSchema>
@@ -29,7 +37,7 @@ const options = runOptionsSchema.shape
 /** Body of `POST /v1/agents/{agent}/runs`. */
 export const createRunSchema = z
   .strictObject({
-    input: z.union([z.string(), z.array(inputItemSchema).min(1).max(1000)]),
+    input: z.union([textSchema, z.array(inputItemSchema).min(1).max(1000)]),
     conversation_id: z.string().min(1).optional(),
     session_id: sessionIdSchema.optional(),
     parent_run_id: z.string().min(1).optional(),
