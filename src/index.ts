@@ -84,7 +84,15 @@ export { screenToolResults } from './moderation/screen-tool-results.ts'
 export type { ScreenFunction, ScreenToolResultsOptions } from './moderation/screen-tool-results.ts'
 export { createParley } from './parley.ts'
 export type { Parley, ParleyOptions } from './parley.ts'
-export type { RunError, RunOptions, RunStatus, StopReason, TerminalStatus, Usage } from './run-state.ts'
+export type {
+  RunError,
+  RunOptions,
+  RunStatus,
+  RunWarning,
+  StopReason,
+  TerminalStatus,
+  Usage,
+} from './run-state.ts'
 export { eventsOf } from './runs/runs.ts'
 export type {
   Approvals,
