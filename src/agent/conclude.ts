@@ -1,4 +1,5 @@
 import type { EventDraft } from '../events.ts'
+import type { ToolCallItem } from '../items.ts'
 import type { StopReason } from '../run-state.ts'
 import { newResult, toolEnd } from './act.ts'
 import { Interruption, type Batch, type NewItem, type RunContext } from './context.ts'
@@ -105,13 +106,21 @@ const noCalls = {
 /** A reply that is taken as an answer: what it calls all the same does not run, and the model is told so. */
 function takeAnswer(context: RunContext, thought: Reply): Batch {
   const batch = takeReply(context, thought)
-  const step = context.steps - 1
-  for (const call of thought.calls) {
-    const item = newResult(call, { output: `Error: ${noCalls.message}`, error: noCalls })
+  refuseCalls(batch, { calls: thought.calls, step: context.steps - 1, error: noCalls })
+  return batch
+}
+
+/** Adds to the batch of a reply why calls of it are not carried out: with it, they have their results and never run. */
+export function refuseCalls(
+  batch: Batch,
+  input: { calls: readonly ToolCallItem[]; step: number; error: { code: string; message: string } },
+): void {
+  const { calls, step, error } = input
+  for (const call of calls) {
+    const item = newResult(call, { output: `Error: ${error.message}`, error })
     batch.events?.push(toolEnd(item, 0))
     batch.items?.push({ step, void: false, item })
   }
-  return batch
 }
 
 export function filtered(message: string): EventDraft {

@@ -5,10 +5,11 @@ import { act } from './act.ts'
 import { RefusedInquiry } from './ask-model.ts'
 import { exhaustedBudget, remindOfBudget, type Exhausted } from './budget.ts'
 import { planCalls, type CallPlan, type PlacedCall } from './call-plan.ts'
-import { conclude, filtered, takeReply, type Progress, type Reply } from './conclude.ts'
+import { conclude, filtered, refuseCalls, takeReply, type Progress, type Reply } from './conclude.ts'
 import type { Batch, RunContext } from './context.ts'
 import { countCorrections } from './output.ts'
 import { plan } from './plan.ts'
+import { parseArguments } from './reply-builder.ts'
 import { route } from './route.ts'
 import { completed, newApproval, suspended, type NewApproval } from './run-end.ts'
 import { summarise } from './summarise.ts'
@@ -88,17 +89,35 @@ async function observe(context: RunContext, thought: Thought): Promise<Progress>
     await endRefused(context, thought)
     return 'over'
   }
-  if (thought.calls.length === 0) return conclude(context, thought, { stop: stopReasonOf(thought) })
+  // What a provider filters was not to be done either.
+  const isOver = thought.calls.length === 0 || thought.reply.finishReason === 'content_filter'
+  if (isOver) return conclude(context, thought, { stop: stopReasonOf(thought) })
   const step = context.steps
-  const plans = await planCalls(
-    context,
-    thought.calls.map((call, index) => ({ call, step, index })),
-  )
+  const cut = thought.reply.finishReason === 'length' ? thought.calls.filter(mayBeCut) : []
+  const placed = thought.calls.map((call, index) => ({ call, step, index }))
+  const whole = cut.length === 0 ? placed : placed.filter(({ call }) => !cut.includes(call))
+  const plans = await planCalls(context, whole)
   // Only now: the totals of a batch that waits would stand instead of newer ones of agents at work beside this one.
   const batch = takeReply(context, thought)
+  refuseCalls(batch, { calls: cut, step, error: cutOff })
   batch.claims = claimsOf(plans)
   await context.log.commit(batch)
   return carryOut(context, plans)
+}
+
+const cutOff = {
+  code: 'tool_bad_arguments',
+  message:
+    'The reply reached its output limit before the arguments of this call were whole: it was not carried out.',
+}
+
+/**
+ * Whether the output limit may have cut a call: also one without arguments, which is what is left of a call that was cut behind
+ * its name. Some providers and their clients make an empty object of that.
+ */
+function mayBeCut({ arguments: text }: ToolCallItem): boolean {
+  const given = parseArguments(text)
+  return typeof given !== 'object' || given === null || Object.keys(given).length === 0
 }
 
 /** Runs the calls of a step; then suspends, hands over, or ends with `client_tools`, where calls ask for that. */
