@@ -13,6 +13,11 @@ export const definitionName = z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/, 'must be
 
 export const functionSchema = z.custom((value) => typeof value === 'function', 'must be a function')
 
+export const clockSchema = z.custom(
+  (value) => typeof value === 'object' && value !== null && 'monotonic' in value,
+  'must be a clock',
+)
+
 /** Node's timers end here. */
 export const maxTimerMs = 2 ** 31 - 1
 
@@ -62,9 +67,23 @@ function describeIssue(issue: RawIssue): string | undefined {
       return describeType(issue.expected, issue.input)
     case 'unrecognized_keys':
       return describeUnknown(issue.keys, issue.inst)
+    case 'invalid_key':
+      return issue.issues[0]?.message
+    case 'too_small':
+      return describeBound(issue, { bound: issue.minimum, words: issue.inclusive ? 'at least' : 'more than' })
+    case 'too_big':
+      return describeBound(issue, { bound: issue.maximum, words: issue.inclusive ? 'at most' : 'less than' })
     default:
       return undefined
   }
+}
+
+function describeBound(
+  { origin }: { origin: string },
+  { bound, words }: { bound: number | bigint; words: string },
+): string {
+  if (origin === 'string') return `must have ${words} ${bound} characters`
+  return origin === 'array' ? `must have ${words} ${bound} of them` : `must be ${words} ${bound}`
 }
 
 function describeUnion(issues: readonly Issue[], value: unknown): string {

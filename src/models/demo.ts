@@ -1,5 +1,7 @@
+import { z } from 'zod'
 import { type Clock, sleep, systemClock } from '../clock.ts'
 import { type Item, type MessageItem, textOf, type ToolCallItem, type ToolResultItem } from '../items.ts'
+import { clockSchema, parseDefinition } from '../parse-definition.ts'
 import { type DemoSource, demoValue } from './demo-values.ts'
 import type { Model, ModelPart, ModelReply, ModelRequest, ModelStreamOptions, ModelTool } from './model.ts'
 
@@ -9,12 +11,18 @@ export interface DemoModelOptions {
   clock?: Clock
 }
 
+const optionsSchema = z.strictObject({
+  delayMs: z.number().min(0).optional(),
+  clock: clockSchema.optional(),
+})
+
 /**
  * The model of a server that has none: a few rules, and it says so. It streams word by word, asks the calculator for sums,
  * calls a tool the user names (so that approvals can be seen), answers with JSON where a schema is given, and remembers the
  * message before.
  */
 export function demoModel(options: DemoModelOptions = {}): Model {
+  parseDefinition({ what: 'demoModel', schema: optionsSchema, options })
   const { delayMs = 15, clock = systemClock } = options
   return {
     provider: 'demo',

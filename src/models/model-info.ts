@@ -1,3 +1,5 @@
+import { z } from 'zod'
+import { parseDefinition } from '../parse-definition.ts'
 import type { InputKind, ModelPrice } from './model.ts'
 
 /** What is known of a model. What is absent is not known, and nothing is assumed of it. */
@@ -9,6 +11,29 @@ export interface ModelInfo {
   /** False: requests with a JSON Schema of the answer are refused; the model is told it in words alone. */
   takesOutputSchema?: boolean
   price?: ModelPrice
+}
+
+export const acceptsSchema = z.array(z.enum(['image', 'file']))
+
+const infosSchema = z.record(
+  z.string(),
+  z.strictObject({
+    contextWindow: z.int().positive().optional(),
+    accepts: acceptsSchema.optional(),
+    takesOutputSchema: z.boolean().optional(),
+    price: z
+      .strictObject({
+        input: z.number().min(0),
+        output: z.number().min(0),
+        cachedInput: z.number().min(0).optional(),
+      })
+      .optional(),
+  }),
+)
+
+/** Throws a `DefinitionError`: a misspelt price would be none, and a budget of cost would not hold. */
+export function checkInfos(models: Readonly<Record<string, ModelInfo>>): void {
+  parseDefinition({ what: 'models', schema: infosSchema, options: models })
 }
 
 /** What is known without being told of a provider's own model, by the name the provider gives it. */

@@ -1,4 +1,6 @@
+import { z } from 'zod'
 import { AppError } from '../errors.ts'
+import { parseDefinition } from '../parse-definition.ts'
 import { parseBaseURL } from './base-url.ts'
 import type { ProviderKey } from './key-ring.ts'
 
@@ -37,6 +39,27 @@ export interface ProviderSettings {
   readonly maxConcurrent: number | undefined
 }
 
+const keysSchema = z
+  .array(
+    z.strictObject({
+      name: z.string().min(1),
+      key: z.string(),
+      weight: z.number().positive().optional(),
+    }),
+  )
+  .refine((keys) => keys.length < 2 || keys.every(({ key }) => key !== ''), 'one of several is empty')
+  .refine((keys) => new Set(keys.map(({ name }) => name)).size === keys.length, 'two have the same name')
+
+const providersSchema = z.record(
+  z.string().regex(/^[a-zA-Z0-9_.-]+$/, 'a name is made of a-z A-Z 0-9 _ . -'),
+  z.strictObject({
+    baseURL: z.string().optional(),
+    headers: z.record(z.string(), z.string()).optional(),
+    keys: keysSchema.optional(),
+    maxConcurrent: z.int().min(1).optional(),
+  }),
+)
+
 /** `a,b` as keys named `openai#1` and `openai#2`. */
 export function toKeys(provider: string, text: string): ProviderKey[] {
   return text
@@ -48,17 +71,17 @@ export function toKeys(provider: string, text: string): ProviderKey[] {
 
 /**
  * The providers that are configured, the built-in ones first. Throws `model_not_configured` where one has no base URL, and a
- * `TypeError` where names, keys or weights make no sense.
+ * `DefinitionError` where names, keys or weights make no sense.
  */
 export function toProviderSettings(
   builtIn: BuiltInProviders,
   providers: Readonly<Record<string, ProviderOptions>>,
 ): ProviderSettings[] {
+  parseDefinition({ what: 'providers', schema: providersSchema, options: providers })
   const others = Object.keys(providers).filter((name) => !isBuiltIn(name))
   return [...builtInNames, ...others].flatMap((name) => {
     const own = providers[name] ?? {}
     const given = isBuiltIn(name) ? builtIn[name] : undefined
-    checkProvider(name, own)
     const keys = own.keys ?? toKeys(name, given?.apiKey ?? '')
     const baseURL = own.baseURL ?? given?.baseURL ?? (name === 'openai' ? openaiBaseURL : undefined)
     if (!isConfigured(name, { own, keys, baseURL })) return []
@@ -101,19 +124,4 @@ function isConfigured(
 function originOf(name: string, baseURL: string | undefined): string {
   if (baseURL === undefined) return isOfAiSdk(name) ? origins[name] : ''
   return parseBaseURL(baseURL, `the model provider ${JSON.stringify(name)}`).origin
-}
-
-function checkProvider(name: string, { keys = [], maxConcurrent }: ProviderOptions): void {
-  if (!/^[a-zA-Z0-9_.-]+$/.test(name)) {
-    throw new TypeError(`provider name ${JSON.stringify(name)}: use a-z A-Z 0-9 _ . -`)
-  }
-  const fault = (what: string) => new TypeError(`provider ${JSON.stringify(name)}: ${what}`)
-  if (maxConcurrent !== undefined && (!Number.isSafeInteger(maxConcurrent) || maxConcurrent < 1)) {
-    throw fault('maxConcurrent must be a whole number from 1')
-  }
-  for (const { name: key, key: secret, weight = 1 } of keys) {
-    if (!(weight > 0 && weight < Infinity)) throw fault(`the weight of key ${key} must be more than 0`)
-    if (secret === '' && keys.length > 1) throw fault(`the key ${key} is empty`)
-  }
-  if (new Set(keys.map((key) => key.name)).size < keys.length) throw fault('two keys have the same name')
 }

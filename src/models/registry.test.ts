@@ -283,12 +283,16 @@ describe('a registry', () => {
   })
 
   test.each<[fault: RegExp, provider: ProviderOptions]>([
-    [/maxConcurrent must be/, { maxConcurrent: 0 }],
-    [/maxConcurrent must be/, { maxConcurrent: 1.5 }],
-    [/weight of key a must be/, { keys: [{ name: 'a', key: 'k', weight: 0 }] }],
-    [/weight of key a must be/, { keys: [{ name: 'a', key: 'k', weight: Number.NaN }] }],
-    [/the key b is empty/, { keys: ['a', 'b'].map((name) => ({ name, key: name === 'b' ? '' : 'k' })) }],
-    [/two keys have the same name/, { keys: ['k1', 'k2'].map((key) => ({ name: 'a', key })) }],
+    [/own\.maxConcurrent: must be at least 1/, { maxConcurrent: 0 }],
+    [/own\.maxConcurrent: must be a whole number/, { maxConcurrent: 1.5 }],
+    [/own\.keys\.0\.weight: must be more than 0/, { keys: [{ name: 'a', key: 'k', weight: 0 }] }],
+    [/own\.keys\.0\.weight: must be a number/, { keys: [{ name: 'a', key: 'k', weight: Number.NaN }] }],
+    [/own: no such option: "key"; there are baseURL, /, { key: 'k' } as ProviderOptions],
+    [
+      /own\.keys: one of several is empty/,
+      { keys: ['a', 'b'].map((name) => ({ name, key: name === 'b' ? '' : 'k' })) },
+    ],
+    [/own\.keys: two have the same name/, { keys: ['k1', 'k2'].map((key) => ({ name: 'a', key })) }],
   ])('refuses settings that make no sense: %s', (fault, provider) => {
     const providers = { own: { baseURL: llm.baseURL, ...provider } }
     expect(() => createModelRegistry({ providers })).toThrow(fault)
@@ -296,7 +300,18 @@ describe('a registry', () => {
 
   test('refuses a provider name that no model string can hold', () => {
     const providers = { 'a/b': { baseURL: llm.baseURL } }
-    expect(() => createModelRegistry({ providers })).toThrow(/provider name "a\/b"/)
+    expect(() => createModelRegistry({ providers })).toThrow(
+      'providers: a/b: a name is made of a-z A-Z 0-9 _ . -',
+    )
+  })
+
+  test.each<[fault: string, info: object]>([
+    ['contextwindow', { contextwindow: 1000 }],
+    ['accepts.0: must be "image" or "file"', { accepts: ['picture'] }],
+    ['price.input: must be a number, not text', { price: { input: '1', output: 2 } }],
+    ['price: no such option: "out"', { price: { input: 1, output: 2, out: 3 } }],
+  ])('refuses to be told what is nothing to know of a model: %s', (fault, info) => {
+    expect(() => createModelRegistry({ llm, models: { 'llm/big': info } })).toThrow(fault)
   })
 
   test('closes the connections of all its models', async () => {

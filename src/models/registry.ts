@@ -10,7 +10,7 @@ import type { ConcurrencyLimit } from './concurrency-limit.ts'
 import { createKeyRing } from './key-ring.ts'
 import type { KeyRing, ProviderKey } from './key-ring.ts'
 import { createKeyedModel } from './keyed-model.ts'
-import { builtInInfo } from './model-info.ts'
+import { builtInInfo, checkInfos } from './model-info.ts'
 import type { ModelInfo } from './model-info.ts'
 import type { Model, ResolveModel } from './model.ts'
 import { createConnectionPool } from './openai-compatible/connection-pool.ts'
@@ -54,12 +54,13 @@ export interface ModelRegistryDescription {
 }
 
 /**
- * Throws at once where a provider cannot be used: `model_not_configured` (a base URL), `TypeError` (names, weights, caps of
- * the author's).
+ * Throws at once where a provider cannot be used: `model_not_configured` (a base URL), `DefinitionError` (names, keys, caps of
+ * the author's, and what is said of models).
  */
 export function createModelRegistry(options: ModelRegistryOptions): ModelRegistry {
   const providers = toProviders(options)
   const models = new Map<string, Model>()
+  checkInfos(options.models ?? {})
   const told = new Map(Object.entries(options.models ?? {}))
   const infos = new Map<string, ModelInfo>()
   // Asked for the price of every step.

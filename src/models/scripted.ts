@@ -1,5 +1,7 @@
-import { AppError, type ErrorCode } from '../errors.ts'
+import { z } from 'zod'
+import { AppError, type ErrorCode, errorCodes } from '../errors.ts'
 import { type Clock, sleep, systemClock } from '../clock.ts'
+import { clockSchema, functionSchema, parseDefinition } from '../parse-definition.ts'
 import type { Usage } from '../run-state.ts'
 import type { FinishReason, Model, ModelPart, ModelReply, ModelRequest, ModelStreamOptions } from './model.ts'
 
@@ -67,11 +69,58 @@ export interface ScriptedModel extends Model {
   readonly aborted: number
 }
 
+const deltas = z.union([z.string(), z.array(z.string())])
+const turnSchema = z.strictObject({
+  text: deltas.optional(),
+  reasoning: deltas.optional(),
+  toolCalls: z
+    .array(
+      z.strictObject({
+        name: z.string(),
+        arguments: z.union([z.record(z.string(), z.unknown()), z.string()]),
+        chunks: z.int().min(1).optional(),
+      }),
+    )
+    .optional(),
+  interleave: z.boolean().optional(),
+  parts: z.array(z.looseObject({ type: z.string() })).optional(),
+  delayMs: z.number().min(0).optional(),
+  gate: functionSchema.optional(),
+  usage: z.looseObject({}).nullable().optional(),
+  finishReason: z.enum(['stop', 'length', 'tool_calls', 'content_filter', 'other']).optional(),
+  error: z
+    .union([
+      z.strictObject({
+        code: z.custom(
+          (code) => typeof code === 'string' && Object.hasOwn(errorCodes, code),
+          'must be a code of docs/errors.md',
+        ),
+        after: z.int().min(0).optional(),
+        retryAfterMs: z.number().optional(),
+        retryable: z.boolean().optional(),
+      }),
+      z.strictObject({ throw: z.unknown(), after: z.int().min(0).optional() }),
+    ])
+    .optional(),
+  hang: z.literal(true).optional(),
+})
+const scriptSchema = z.strictObject({
+  replies: z.union([z.array(z.union([z.string(), turnSchema])), functionSchema]),
+  options: z.strictObject({
+    id: z.string().min(1).optional(),
+    contextWindow: z.int().positive().optional(),
+    atEnd: z.enum(['throw', 'repeat', 'loop']).optional(),
+    record: z.boolean().optional(),
+    clock: clockSchema.optional(),
+  }),
+})
+
 /**
  * A model for tests: replies from a list, one for each call in order, or from a function of the request. Without `delayMs`
  * and `gate` all parts of a reply come synchronously, one microtask after the call.
  *
- * A call for which nothing is scripted rejects with a plain `Error`.
+ * A call for which nothing is scripted rejects with a plain `Error`. Throws a `DefinitionError` on a listed reply or an option
+ * that is none.
  *
  * @example
  * scriptedModel([{ toolCalls: [{ name: 'calculator', arguments: { expression: '6 * 7' } }] }, 'It is 42.'])
@@ -80,6 +129,7 @@ export function scriptedModel(
   replies: readonly ScriptedReply[] | ReplyFunction,
   options: ScriptedModelOptions = {},
 ): ScriptedModel {
+  parseDefinition({ what: 'scriptedModel', schema: scriptSchema, options: { replies, options } })
   const clock = options.clock ?? systemClock
   const scriptOf =
     typeof replies === 'function' ? byFunction(replies) : byList(replies, options.atEnd ?? 'throw')

@@ -1,8 +1,11 @@
 import type { LanguageModelV4 } from '@ai-sdk/provider'
+import { z } from 'zod'
 import type { Clock } from '../../clock.ts'
 import { systemClock } from '../../clock.ts'
 import { AppError } from '../../errors.ts'
+import { clockSchema, DefinitionError, maxTimerMs, parseDefinition } from '../../parse-definition.ts'
 import type { InputKind, Model } from '../model.ts'
+import { acceptsSchema } from '../model-info.ts'
 import { secretsOfLanguageModel } from './providers.ts'
 import { ReplyReader } from './reply-reader.ts'
 import type { OpenLanguageModel } from './reply-reader.ts'
@@ -61,20 +64,31 @@ export function createAiSdkModel(options: AiSdkModelOptions): Model {
 
 /**
  * An author's own model object of the AI SDK, as a model of ours: `fromAiSdk(mistral('mistral-large-latest'))`. Its name is
- * `provider/modelId`. Throws a `TypeError` where it is not of version 4.
+ * `provider/modelId`. Throws a `DefinitionError` where it is not of version 4, and on what is not one of the options.
  */
 export function fromAiSdk(languageModel: LanguageModelV4, options: AiSdkOptions = {}): Model {
   checkVersion(languageModel)
+  parseDefinition({ what: 'fromAiSdk', schema: optionsSchema, options })
   const { provider, modelId } = languageModel
   return createAiSdkModel({ ...options, provider, id: `${provider}/${modelId}`, languageModel })
 }
 
-function checkVersion(languageModel: LanguageModelV4): void {
+const optionsSchema = z.strictObject({
+  stallTimeoutMs: z.int().positive().max(maxTimerMs).optional(),
+  contextWindow: z.int().positive().optional(),
+  accepts: acceptsSchema.optional(),
+  enforcesOutputSchema: z.boolean().optional(),
+  clock: clockSchema.optional(),
+})
+
+function checkVersion(languageModel: LanguageModelV4 | undefined): void {
   // Authors without types, and those with packages of another year.
-  const { specificationVersion }: { specificationVersion: unknown } = languageModel
+  const specificationVersion: unknown = languageModel?.specificationVersion
   if (specificationVersion === 'v4') return
   const said = JSON.stringify(specificationVersion) ?? 'none'
-  throw new TypeError(`not a LanguageModelV4 of the AI SDK: its specificationVersion is ${said}, not "v4"`)
+  throw new DefinitionError(
+    `not a LanguageModelV4 of the AI SDK: its specificationVersion is ${said}, not "v4"`,
+  )
 }
 
 function opener(source: AiSdkModelOptions['languageModel']): () => Promise<OpenLanguageModel> {
