@@ -75,7 +75,7 @@ describe('a transfer', () => {
     ['none', { name: 'transfer_to_b', arguments: {} }, 'handoff'],
     ['one that is no text', { name: 'transfer_to_b', arguments: { reason: 7 } }, 'handoff'],
     ['arguments that are no JSON', { name: 'transfer_to_b', arguments: '{"reason' }, 'handoff'],
-    ['a long one', call('transfer_to_b', { reason: `${'x'.repeat(499)}😀` }), `handoff: ${'x'.repeat(499)}`],
+    ['a long one', call('transfer_to_b', { reason: `${'x'.repeat(499)}😀` }), `handoff: ${'x'.repeat(499)}…`],
   ])('its reason may be %s', async (_what, asked, why) => {
     const a = speaking('a', [{ toolCalls: [asked] }], { handoffs: [speaking('b', ['b'])] })
     const engine = await startEngine({ agents: [a] })
