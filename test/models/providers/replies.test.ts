@@ -212,6 +212,21 @@ describe.for(providers)('the same agent on $name', (provider) => {
     expect(await run(ask)).toMatchObject({ status: 'completed', stop_reason: 'content_filter' })
   })
 
+  test('carries out no call that the limit may have cut, and none of a filtered reply', async () => {
+    const { standIn, run } = await serve(provider)
+    const cut = { name: 'get_weather', arguments: {} }
+    standIn.reply(
+      { toolCalls: [cut], finish: 'length' },
+      { text: 'Rain.' },
+      { toolCalls: [weatherIn('Oslo')], finish: 'filtered' },
+    )
+    expect(await run(ask)).toMatchObject({ status: 'completed', stop_reason: 'final', output: 'Rain.' })
+    const told = expect.stringContaining('not carried out') as string
+    expect(plainContentOf(standIn.seen[1]!).at(-1)).toMatchObject({ type: 'tool_result', output: told })
+    expect(await run(ask)).toMatchObject({ status: 'completed', stop_reason: 'content_filter', steps: 1 })
+    expect(standIn.refusals).toEqual([])
+  })
+
   test('takes what a request asks for', async () => {
     const { standIn, run } = await serve(provider)
     standIn.reply({ text: 'Rain.' })
