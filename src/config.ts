@@ -270,6 +270,13 @@ export type Settings = { -readonly [K in keyof Table]: z.output<Table[K]['schema
 
 export type Environment = Record<string, string | undefined>
 
+/** What the option of `createParley` that is a setting may be: of what comes as text the same, else a number. */
+export function optionSchema(row: SettingRow): z.ZodType {
+  const { schema, fallback } = row
+  const isNumber = fallback !== undefined && typeof schema.parse(fallback) === 'number'
+  return (isNumber ? z.number().min(0) : schema).optional()
+}
+
 /** The start stops here. `message` is one line per fault; no secret is in it. */
 export class SettingsError extends Error {
   readonly faults: readonly string[]

@@ -1,7 +1,9 @@
 import { join } from 'node:path'
+import { z } from 'zod'
+import { agentSchema } from './agent/agent-options.ts'
 import type { Agent } from './agent/definitions.ts'
 import { systemClock, type Clock } from './clock.ts'
-import { assertHostIsSafe, loadSettings, type Settings } from './config.ts'
+import { assertHostIsSafe, loadSettings, optionSchema, settingsTable, type Settings } from './config.ts'
 import { openDirectory, type OpenDirectory } from './directory.ts'
 import { createHttpApp, type HttpApp } from './http/app.ts'
 import { createStreams, type Streams } from './http/streams.ts'
@@ -13,6 +15,7 @@ import { demoModel } from './models/demo.ts'
 import type { ModelInfo } from './models/model-info.ts'
 import type { ProviderOptions } from './models/providers.ts'
 import { createModelRegistry, type ModelRegistry } from './models/registry.ts'
+import { clockSchema, DefinitionError, parseDefinition } from './parse-definition.ts'
 import { nativeProtocol } from './protocols/native/routes.ts'
 import type { ProtocolDeps } from './protocols/protocol.ts'
 import { rootProtocol } from './protocols/root/routes.ts'
@@ -60,10 +63,11 @@ export interface Parley {
 }
 
 /**
- * Opens the store, takes the lease and starts to work. Rejects with a `SettingsError`, or an `AppError`: `store_unavailable`
- * (another process works on the same data), `model_not_configured`.
+ * Opens the store, takes the lease and starts to work. Rejects with a `SettingsError`, a `DefinitionError` (an option that is
+ * none), or an `AppError`: `store_unavailable` (another process works on the same data), `model_not_configured`.
  */
 export async function createParley(options: ParleyOptions): Promise<Parley> {
+  parseDefinition({ what: 'createParley', schema: optionsSchema, options })
   const settings = mergeSettings(options)
   const clock = options.clock ?? systemClock
   const logger = options.logger ?? createLogger(settings.logLevel)
@@ -140,6 +144,20 @@ export async function createParley(options: ParleyOptions): Promise<Parley> {
   }
 }
 
+const { webSearchApiKey: _brave, serperApiKey: _serper, ...settingRows } = settingsTable
+
+const optionsSchema = z.strictObject({
+  agents: z.array(agentSchema).min(1, 'give at least one agent'),
+  ...Object.fromEntries(Object.entries(settingRows).map(([key, row]) => [key, optionSchema(row)])),
+  // The registry looks into these.
+  providers: z.looseObject({}).optional(),
+  models: z.looseObject({}).optional(),
+  logger: z
+    .custom((value) => typeof value === 'object' && value !== null && 'child' in value, 'must be a logger')
+    .optional(),
+  clock: clockSchema.optional(),
+})
+
 function mergeSettings(options: ParleyOptions): Readonly<Settings> {
   const fromCode = Object.fromEntries(
     Object.entries(options).filter(
@@ -154,16 +172,15 @@ function mergeSettings(options: ParleyOptions): Readonly<Settings> {
 }
 
 function indexAgents(list: readonly Agent[]): Map<string, Agent> {
-  if (list.length === 0) throw new TypeError('createParley: give at least one agent')
   const agents = new Map<string, Agent>()
   for (const agent of list) {
     // What `agent()` is given is not what it gives: a spread with `model` would change nothing.
     if ('model' in agent) {
-      throw new TypeError(
+      throw new DefinitionError(
         `createParley: agent ${agent.name}: use "models", a list, to give a copy another model`,
       )
     }
-    if (agents.has(agent.name)) throw new TypeError(`createParley: two agents are named ${agent.name}`)
+    if (agents.has(agent.name)) throw new DefinitionError(`createParley: two agents are named ${agent.name}`)
     agents.set(agent.name, agent)
   }
   return agents

@@ -94,7 +94,7 @@ const modelChoice = z.union([
   z.string().min(1),
   z.custom<Model>(isModel, 'must be a model, of ours or of the AI SDK (v4), or the name of one'),
 ])
-const agentSchema = z.custom<Agent>(isAgent, 'must be made with agent()')
+export const agentSchema = z.custom<Agent>(isAgent, 'must be made with agent()')
 const keyword = z.union([
   z.string().min(1),
   z.strictObject({ word: z.string().min(1), weight: z.number().positive() }),

@@ -59,6 +59,14 @@ describe('an agent', () => {
   })
 })
 
+test.each<[options: object, says: string]>([
+  [{ title: 'helper' }, 'agent a: asTool: no such option: "title"; there are name, description'],
+  [{ name: 'my helper' }, 'agent a: asTool my helper: name: must be 1 to 64'],
+  [{ description: 5 }, 'agent a: asTool: description: must be text, not a number'],
+])('an agent is no tool with %j', (options, says) => {
+  expect(() => agent({ name: 'a' }).asTool(options)).toThrow(says)
+})
+
 describe('the hash of a definition', () => {
   const base = { name: 'a', instructions: 'Be kind.', tools: [noop('t')] }
   const hash = definitionHash(agent(base), 'm')

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { agentOptionsSchema, isAgent, isToolSource, type AgentOptions } from './agent-options.ts'
 import type { Agent, AnyTool, AsToolOptions, History, Output, Routing, Specialist } from './definitions.ts'
-import { DefinitionError, parseDefinition } from '../parse-definition.ts'
+import { definitionName, DefinitionError, parseDefinition } from '../parse-definition.ts'
 import { wordsOf } from './keywords.ts'
 import { parseWaiting, readOutputSchema } from './schema.ts'
 import { tool } from './tool.ts'
@@ -126,7 +126,10 @@ function toOutput(name: string, given: NonNullable<AgentOptions['output']>): Out
   }
 }
 
+const asToolSchema = z.strictObject({ name: definitionName.optional(), description: z.string().optional() })
+
 function toTool(made: Agent, options: AsToolOptions = {}): ReturnType<Agent['asTool']> {
+  parseDefinition({ what: `agent ${made.name}: asTool`, schema: asToolSchema, options })
   if (made.specialists.length > 0 || made.handoffs.length > 0) {
     throw new DefinitionError(`agent ${made.name}: an agent that routes or hands over cannot serve as a tool`)
   }

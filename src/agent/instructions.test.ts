@@ -32,6 +32,10 @@ describe('a template', () => {
   )
 })
 
+test('a template is text', () => {
+  expect(() => template(5 as unknown as string)).toThrow('template: must be text')
+})
+
 describe('a prompt file', () => {
   function fileWith(bytes: string | Buffer): string {
     const folder = mkdtempSync(join(tmpdir(), 'parley-prompt-'))

@@ -19,6 +19,7 @@ const path = /^[A-Za-z_][\w-]*(\.[\w-]+)*$/
  * that is no path.
  */
 export function template(text: string): InstructionsTemplate {
+  if (typeof text !== 'string') throw new DefinitionError('template: must be text')
   const names = new Set<string>()
   for (const [whole, inner = ''] of text.matchAll(placeholder)) {
     if (whole.startsWith('\\')) continue

@@ -1,3 +1,4 @@
+import { DefinitionError } from '../parse-definition.ts'
 import { fold } from './folded-text.ts'
 import { needsMore, noMatch, type Search } from './text-scanner.ts'
 
@@ -36,7 +37,7 @@ interface Node {
 /**
  * Finds words and phrases as a whole, in any case and spelling (see `fold`). The words of a phrase may be apart by spaces,
  * line breaks, dashes, slashes, asterisks and apostrophes, and by characters that are not seen: of a text that was not squeezed
- * as long as all of the phrase has 2,048 characters at most. Throws a `TypeError` on what is neither word nor phrase.
+ * as long as all of the phrase has 2,048 characters at most. Throws a `DefinitionError` on what is neither word nor phrase.
  */
 export function createWordSearch(words: readonly string[]): Search<'word'> {
   const root: Node = { next: new Map(), isEnd: false }
@@ -57,14 +58,15 @@ function addPhrase(root: Node, phrase: string): void {
   let node = root
   for (let position = 0; position < text.length;) {
     const end = readWord(text, position)
-    if (end === position) throw new TypeError(`not made of whole words: ${JSON.stringify(phrase)}`)
+    if (end === position)
+      throw new DefinitionError(`denyList: words: not made of whole words: ${JSON.stringify(phrase)}`)
     const key = fold(text.slice(position, end))
     const next: Node = node.next.get(key) ?? { next: new Map(), isEnd: false }
     node.next.set(key, next)
     node = next
     position = readGap(text, end)
   }
-  if (node === root) throw new TypeError('a word of a list must not be empty')
+  if (node === root) throw new DefinitionError('denyList: words: a word must not be empty')
   node.isEnd = true
 }
 
