@@ -71,6 +71,8 @@ export interface Tool<Input = unknown> {
   readonly effect: ToolEffect
   /** Whether a person must agree before it runs. */
   needsApproval(input: Input, context: ApprovalContext): boolean | Promise<boolean>
+  /** It is made to wait for people: it may need approval, or it asks. Others may ask as well, by `context.ask`. */
+  readonly asksPeople?: true
   /** Null: only the run's own limits end it. */
   readonly timeoutMs: number | null
   /** Longer results are cut, with a mark that says so. In characters. */

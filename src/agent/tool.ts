@@ -100,6 +100,7 @@ export function tool<S extends ZodOrJsonSchema = z.ZodType<Record<string, unknow
     effect: options.effect ?? 'write',
     needsApproval: (input: InputOf<S>, context: ApprovalContext) =>
       typeof approval === 'function' ? approval(input, context) : approval === 'required',
+    ...(approval !== 'never' && { asksPeople: true as const }),
     timeoutMs: options.timeoutMs ?? 60_000,
     maxOutputChars: options.maxOutputChars ?? 50_000,
     retries: toRetries(options.retries),

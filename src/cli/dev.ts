@@ -53,7 +53,7 @@ export async function devCommand(args: readonly string[]): Promise<number> {
 function startServing(args: readonly string[]): Serving {
   const marks = new Map<string, string>()
   // What it always depends on, also where it ends before it has told of anything.
-  for (const path of [...args, '.env']) marks.set(resolve(path), fileMark(path))
+  for (const path of [...args, '.env', 'package.json']) marks.set(resolve(path), fileMark(path))
   const [, program = ''] = process.argv
   const child = spawn(process.execPath, [...process.execArgv, program, 'serve', '--watched', ...args], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { inspect } from 'node:util'
 import { UsageError } from './usage-error.ts'
@@ -24,7 +25,8 @@ export function loadFailure(error: unknown, { path, file }: Loaded): Error {
   if (error instanceof SyntaxError) {
     const place = syntaxPlace(error.stack) ?? placeByCheck(file)
     // A module can throw one as well, as JSON.parse does: then there is a frame of its own.
-    if (place !== undefined || authorFrame(error, file) === undefined) return notRead(error, { path, place })
+    if (place !== undefined || authorFrame(error, file) === undefined)
+      return notRead(error, { path, file, place })
   }
   const frame = authorFrame(error, file)
   const kind = error.name === 'Error' ? '' : `${error.name}: `
@@ -57,12 +59,32 @@ function packageFolder(): string {
   return dirname(createRequire(import.meta.url).resolve('parleykit/package.json'))
 }
 
-function notRead(error: Error, { path, place }: { path: string; place: string | undefined }): UsageError {
-  const isOfTypes = 'code' in error && error.code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX'
-  const hint = isOfTypes
-    ? '\nNode runs TypeScript by leaving the types out: no enums, namespaces with code or parameter properties (erasableSyntaxOnly in tsconfig.json finds them).'
-    : ''
-  return new UsageError(`${place ?? path}: ${error.message}${hint}`)
+function notRead(error: Error, { path, file, place }: Loaded & { place: string | undefined }): UsageError {
+  return new UsageError(`${place ?? path}: ${error.message}${syntaxHint(error, file)}`)
+}
+
+function syntaxHint(error: Error, file: string): string {
+  if ('code' in error && error.code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX') {
+    return '\nNode runs TypeScript by leaving the types out: no enums, namespaces with code or parameter properties (erasableSyntaxOnly in tsconfig.json finds them).'
+  }
+  if (!/outside a module|bodies of modules|Unexpected token 'export'/.test(error.message)) return ''
+  const folder = commonjsPackage(dirname(file))
+  if (folder === undefined) return ''
+  return `\nThe package.json of ${folder} has "type": "commonjs": run \`npm pkg set type=module\` in that folder.`
+}
+
+/** The folder of the package that a file in `folder` belongs to, where that says its files are no ES modules. */
+function commonjsPackage(folder: string): string | undefined {
+  let manifest: unknown
+  try {
+    manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+  } catch {
+    // There is none, or Node has complained of it already.
+    const parent = dirname(folder)
+    return parent === folder ? undefined : commonjsPackage(parent)
+  }
+  const type = typeof manifest === 'object' && manifest !== null && 'type' in manifest ? manifest.type : ''
+  return type === 'commonjs' ? folder : undefined
 }
 
 /** `file:line` where the first line of a text of Node's is one, with the lines that show the place. */

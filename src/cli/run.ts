@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import type { SettingRow } from '../config.ts'
 import { AppError } from '../errors.ts'
 import { version } from '../version.ts'
 import { UsageError } from './usage-error.ts'
@@ -36,7 +37,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       watched: values.watched === true,
     })
   } catch (error) {
-    return complain(error)
+    return complain(await explainOption(error, argv))
   }
 }
 
@@ -74,6 +75,29 @@ async function tellWatcher(): Promise<void> {
 function print(text: string): number {
   console.log(text)
   return 0
+}
+
+/** An option that is none may be a setting: then it is said how to set that. Other errors as they are. */
+async function explainOption(error: unknown, argv: readonly string[]): Promise<unknown> {
+  if (!(error instanceof Error)) return error
+  const [, option] = /^Unknown option '(-[^']*)'/.exec(error.message) ?? []
+  if (option === undefined) return error
+  const { settingsTable } = await import('../config.ts')
+  const name = option.slice(2).replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
+  const [, row] = Object.entries<SettingRow>(settingsTable).find(([key]) => key === name) ?? []
+  if (!row) return new UsageError(`unknown option ${option}\n\n${usage}`)
+  const [variable] = row.names
+  const given = row.secret ? undefined : valueOf(argv, option)
+  return new UsageError(
+    `there is no option ${option}: set ${variable} in the environment or in a file .env, such as ${variable}=${given ?? row.example} (all settings: docs/settings.md)`,
+  )
+}
+
+/** What was given with an option, where it is a plain word. */
+function valueOf(argv: readonly string[], option: string): string | undefined {
+  const at = argv.findIndex((word) => word === option || word.startsWith(`${option}=`))
+  const value = argv[at] === option ? argv[at + 1] : argv[at]?.slice(option.length + 1)
+  return value && /^\w[\w.:/]*$/.test(value) ? value : undefined
 }
 
 /** Faults of settings, arguments and the machine are for people; only a bug shows its stack. */

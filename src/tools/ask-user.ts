@@ -40,7 +40,7 @@ export function createAskUser(options: AskUserOptions = {}): Tool<AskUserInput> 
   const input: z.ZodType<AskUserInput> = schema
     ? z.object({ question })
     : z.object({ question, choices: choices.optional() })
-  return tool({
+  const asking = tool({
     name,
     description,
     input,
@@ -61,6 +61,7 @@ export function createAskUser(options: AskUserOptions = {}): Tool<AskUserInput> 
       }
     },
   })
+  return Object.freeze({ ...asking, asksPeople: true as const })
 }
 
 /** Asks for a text, or for one of the choices the model offers. */

@@ -1,6 +1,7 @@
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { root } from '../architecture/source-files.ts'
 import { createDataDir, fixture, runCli, startServer } from './cli-server.ts'
 
 /** Runs a command that ends by itself, in a folder of its own. */
@@ -80,13 +81,30 @@ test('a provider without a model stops the start', async () => {
 
 test.each([
   ['an unknown command', ['fly'], /^parley: unknown command "fly"/],
-  ['an unknown option', ['serve', '--fly'], /^parley: Unknown option '--fly'/],
+  [
+    'an unknown option',
+    ['serve', '--fly'],
+    /^parley: unknown option --fly\n\nparley .*\n\n {2}parley serve /,
+  ],
+  [
+    'a setting as an option',
+    ['serve', '--port', '9000', 'x.ts'],
+    /^parley: there is no option --port: set SERVER_PORT in the environment or in a file \.env, such as SERVER_PORT=9000 \(all settings: docs\/settings\.md\)$/m,
+  ],
+  ['a setting as an option of one word', ['serve', '--host=::'], /such as SERVER_HOST=127\.0\.0\.1 /],
+  [
+    'a setting of several words',
+    ['serve', '--data-dir=/tmp/x', 'x.ts'],
+    /such as DATA_DIR=\/var\/lib\/parley /,
+  ],
+  ['a secret as an option', ['--openai-api-key', 'sk0secret'], /such as OPENAI_API_KEY=sk-… /],
   ['a module that is not there', ['serve', 'nowhere.ts'], /^parley: there is no file nowhere\.ts$/m],
   ['two modules', ['serve', 'a.ts', 'b.ts'], /^parley: serve takes one module$/m],
 ])('%s is not understood: exit code 2', async (_name, args, message) => {
   const { code, errors } = await run(args)
   expect(code).toBe(2)
   expect(errors).toMatch(message)
+  expect(errors).not.toContain('sk0secret')
   expect(errors).not.toContain('    at ')
 })
 
@@ -164,6 +182,73 @@ test.each([
   expect(errors.trimEnd()).toMatch(message)
   expect(errors).not.toMatch(/node:internal|unexpected failure/)
   expect(code).toBe(2)
+})
+
+test.each(['export default 1', "import 'node:fs'", 'await 1'])(
+  'a module of a package that says it has none is told how to change that: %s',
+  async (source) => {
+    const folder = await createDataDir()
+    onTestFinished(() => folder.remove())
+    await writeFile(join(folder.path, 'package.json'), '{"type":"commonjs"}')
+    await mkdir(join(folder.path, 'agents'))
+    await writeFile(join(folder.path, 'agents/desk.ts'), source)
+    const { code, errors } = await runIn(folder.path, { args: ['serve', 'agents/desk.ts'] })
+    expect(errors).toMatch(
+      /^parley: \/.*desk\.ts:1: .*\nThe package\.json of .* run `npm pkg set type=module` in that folder\.$/m,
+    )
+    expect(errors).toContain(`The package.json of ${folder.path} has`)
+    expect(code).toBe(2)
+  },
+)
+
+/** Serves a module of this text, and runs the command it shows. */
+async function tryOut(source: string) {
+  const folder = await createDataDir()
+  onTestFinished(() => folder.remove())
+  await writeFile(join(folder.path, 'package.json'), '{"type":"module"}')
+  const imports = `import { agent, askUser, template, tool } from ${JSON.stringify(join(root, 'src/index.ts'))}\n`
+  await writeFile(join(folder.path, 'agents.ts'), imports + source)
+  const server = await startServer({ dataDir: folder.path, args: ['serve', 'agents.ts'] })
+  onTestFinished(async () => void (await server.stop()))
+  await server.wrote(/ -d '.*'\n/)
+  const [, url = '', body = ''] = /curl -X POST (\S+) .* -d '(.*)'\n/.exec(server.output()) ?? []
+  return { server, body, answer: await server.json(new URL(url).pathname, JSON.parse(body)) }
+}
+
+test('the call that is shown gives a template what it needs', async () => {
+  const { body, answer } = await tryOut(`export default agent({
+    name: 'guide',
+    instructions: template('{{customer.name}} {{customer.city.zip}} {{customer}}'),
+  })`)
+  expect(JSON.parse(body)).toMatchObject({ run_context: { customer: { name: '…', city: { zip: '…' } } } })
+  expect(answer).toMatchObject({ status: 'completed' })
+})
+
+test('an agent that needs nothing is shown the quick route, and the log says where the server listens', async () => {
+  const { server, body, answer } = await tryOut(
+    "export default agent({ name: 'guide', instructions: 'Guide.' })",
+  )
+  expect(body).toBe('{"message":"Hello"}')
+  expect(answer).toMatchObject({ completed: true })
+  expect(await server.logged(({ msg }) => msg === 'listening')).toMatchObject({
+    url: server.url,
+    agents: ['guide'],
+  })
+  await server.logged(
+    ({ level, msg }) => level === 'warn' && msg.startsWith('no authentication is configured'),
+  )
+  expect(server.log().filter(({ tools }) => tools !== undefined)).toEqual([])
+})
+
+test('tools that wait for people are named at the start: nobody can decide over HTTP yet', async () => {
+  const { server } = await tryOut(`
+    const make = (name, approval) => tool({ name, description: '', approval, execute: () => '' })
+    const clerk = agent({ name: 'clerk', tools: [make('refund', () => false), make('look')] })
+    const writer = agent({ name: 'writer', tools: [make('send', 'required')] })
+    export default agent({ name: 'desk', tools: [askUser, writer.asTool()], specialists: [{ agent: clerk, keywords: ['money'] }] })`)
+  const { level, tools, msg } = await server.logged((line) => line['tools'] !== undefined)
+  expect({ level, tools }).toEqual({ level: 'warn', tools: ['ask_user', 'send', 'refund'] })
+  expect(msg).toContain('parley.approvals.decide')
 })
 
 test('a data folder that is none is told with what the system says of it', async () => {
