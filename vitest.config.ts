@@ -2,7 +2,9 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
-    include: ['src/**/*.test.ts', 'test/**/*.test.ts', 'examples/**/*.test.ts'],
+    // Also beside the agents of whoever works in a clone, wherever those stand.
+    include: ['**/*.test.ts'],
+    exclude: ['**/node_modules/**', '**/dist/**', '**/.*/**'],
     globalSetup: 'test/temporary-folder.ts',
     pool: 'threads',
     testTimeout: 20_000,

@@ -6,17 +6,17 @@
  * Type `list`, `approve <id>` or `reject <id> <reason>`.
  */
 import { createInterface } from 'node:readline'
+// #region serve
 import { AppError, serve } from 'parleykit'
 import type { Principal } from 'parleykit'
 import { assistant } from './assistant.ts'
 
-// #region serve
 const parley = await serve({ agents: [assistant] })
-console.log(`listens on ${parley.url}`)
-// #endregion
 
 // Without identity every row belongs to `anonymous`; `name` is who is written down as the one who decided.
 const person: Principal = { owner: 'anonymous', namespace: '', name: 'terminal' }
+// #endregion
+console.log(`listens on ${parley.url}`)
 
 // #region decide
 async function act(command = '', id = '', reason = ''): Promise<string> {

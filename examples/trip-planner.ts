@@ -51,11 +51,13 @@ const planner = agent({
 })
 // #endregion
 
+// #region serve
 const parley = await serve({ agents: [planner] })
-console.log(`listens on ${parley.url}`)
 
 // Without identity every row belongs to `anonymous`; `name` is who is written down as the one who answered.
 const traveller: Principal = { owner: 'anonymous', namespace: '', name: 'traveller' }
+// #endregion
+console.log(`listens on ${parley.url}`)
 
 // #region answer
 async function act(command = '', id = '', words = ''): Promise<string> {
