@@ -10,23 +10,34 @@ import {
   runStatusSchema,
 } from '../../run-state.ts'
 
-/** Providers refuse texts without a word, or make one up. */
 const isWorded = (text: string) => /\S/.test(text)
-const textSchema = z.string().refine(isWorded, 'Must not be empty')
-const contentSchema = z
-  .array(partSchema)
-  .min(1)
-  .refine((parts) => parts.some((part) => part.type !== 'text' || isWorded(part.text)), 'Must not be empty')
+const empty = 'Must not be empty'
 
 /** What a caller may put into a run's input. Results of tools have their own route. */
 const inputItemSchema = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('message'),
     role: z.enum(['user', 'assistant', 'system']),
-    content: z.union([textSchema, contentSchema]),
+    content: z.union([z.string(), z.array(partSchema).min(1)]),
   }),
 ])
 export type InputItem = z.infer<typeof inputItemSchema>
+
+/** Whether there is anything to answer. A single message may be empty: clients send what was said before as it was. */
+function isFilled({ content }: InputItem): boolean {
+  if (typeof content === 'string') return isWorded(content)
+  return content.some((part) => part.type !== 'text' || isWorded(part.text))
+}
+
+/** Providers refuse a conversation without a word, or make one up. */
+const inputSchema = z.union([
+  z.string().refine(isWorded, empty),
+  z
+    .array(inputItemSchema)
+    .min(1)
+    .max(1000)
+    .refine((items) => items.some(isFilled), empty),
+])
 
 const metadataSchema = z
   .record(z.string().max(64), z.string().max(512))
@@ -37,7 +48,7 @@ const options = runOptionsSchema.shape
 /** Body of `POST /v1/agents/{agent}/runs`. */
 export const createRunSchema = z
   .strictObject({
-    input: z.union([textSchema, z.array(inputItemSchema).min(1).max(1000)]),
+    input: inputSchema,
     conversation_id: z.string().min(1).optional(),
     session_id: sessionIdSchema.optional(),
     parent_run_id: z.string().min(1).optional(),
