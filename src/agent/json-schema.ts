@@ -18,6 +18,8 @@ export function toZod(schema: JsonSchema): z.ZodType {
   const hasInherited = inheritedNames().some((name) => text.includes(JSON.stringify(name)))
   const convert = () => {
     const converted = z.fromJSONSchema(prepared)
+    // In a part of a schema it says what must not be there.
+    if (converted.type === 'never') throw new TypeError('it allows no value at all')
     return hasInherited ? byOwnProperties(converted) : converted
   }
   const checked = convert()
@@ -101,11 +103,12 @@ const keywordsOf = {
 
 const schemaMaps = ['properties', 'patternProperties', '$defs', 'definitions'] as const
 const schemaLists = ['allOf', 'anyOf', 'oneOf', 'prefixItems', 'items'] as const
-const schemas = ['items', 'additionalProperties', 'propertyNames', 'contains', 'not'] as const
+const schemas = ['items', 'additionalProperties', 'propertyNames', 'contains'] as const
 
 /** The schema with what zod would pass over in silence said in a way that it checks. */
 function prepare(schema: JsonSchema): JsonSchema {
   assertComparable(schema)
+  assertPositive(schema)
   assertOwn(schema)
   const made: JsonSchema = { ...schema }
   for (const key of schemaMaps) {
@@ -158,6 +161,12 @@ function assertComparable(schema: JsonSchema): void {
   if (values.some((value) => typeof value === 'object' && value !== null)) {
     throw new TypeError('const and enum may hold texts, numbers, booleans and null only')
   }
+}
+
+/** Of all that could be forbidden only everything is, which is how a property that may not be there is written. */
+function assertPositive({ not }: JsonSchema): void {
+  if (not === undefined || (isObject(not) && Object.keys(not).length === 0)) return
+  throw new TypeError('not is not supported')
 }
 
 /** Zod passes over the one name, and finds definitions that nobody wrote by the others. */

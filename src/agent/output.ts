@@ -145,12 +145,13 @@ export function outputInstructions(output: Output): string {
   return `When you give your final answer, give it as JSON only, without any other text, that satisfies this JSON Schema:\n${JSON.stringify(output.schema)}`
 }
 
-/** Models like to wrap JSON in a Markdown fence. */
+/** Models like to wrap JSON in a Markdown fence, on lines of its own or on one. */
 function withoutFence(text: string): string {
   const trimmed = text.trim()
-  if (!trimmed.startsWith('```') || !trimmed.endsWith('```')) return trimmed
-  const lineEnd = trimmed.indexOf('\n')
+  if (trimmed.length < 6 || !trimmed.startsWith('```') || !trimmed.endsWith('```')) return trimmed
+  const inside = trimmed.slice(3, -3)
+  const lineEnd = inside.indexOf('\n')
   // No one expression over the whole text: an answer that is mostly white space would take it for ever.
-  if (lineEnd === -1 || !/^[a-z]*\s*$/i.test(trimmed.slice(3, lineEnd))) return trimmed
-  return trimmed.slice(lineEnd + 1, -3).trim()
+  if (lineEnd !== -1 && /^[a-z]*\s*$/i.test(inside.slice(0, lineEnd))) return inside.slice(lineEnd).trim()
+  return inside.replace(/^json\b/i, '').trim()
 }
