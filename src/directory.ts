@@ -3,7 +3,7 @@ import type { Directory } from './agent/context.ts'
 import type { Agent, AnyTool, ModelChoice, OpenToolSource, ToolSource } from './agent/definitions.ts'
 import type { Clock } from './clock.ts'
 import { AppError } from './errors.ts'
-import { traceOf, type Logger } from './logger.ts'
+import { logFault, type Logger } from './logger.ts'
 import { fromAiSdk } from './models/ai-sdk/ai-sdk-model.ts'
 import type { Model } from './models/model.ts'
 import { costOf } from './models/price.ts'
@@ -171,7 +171,7 @@ async function foundTools(
         return (await sources.get(source)?.tools(signal)) ?? []
       } catch (error) {
         signal.throwIfAborted()
-        logger.warn({ err: traceOf(error), source: source.name }, 'tools cannot be reached')
+        logFault(logger, { error, message: 'tools cannot be reached', fields: { source: source.name } })
         missing.push(source.name)
         return []
       }

@@ -95,6 +95,8 @@ export interface AppErrorOptions {
   retryAfterMs?: number
   /** What really happened. For the log only. */
   cause?: unknown
+  /** What the operator may look at or do, in our own words. For the log only. */
+  hint?: string
 }
 
 const mark = Symbol.for('parley.AppError')
@@ -107,6 +109,7 @@ export class AppError extends Error {
   readonly retryAfterMs: number | undefined
   readonly locations: ErrorLocation[] | undefined
   readonly details: Record<string, unknown> | undefined
+  readonly hint: string | undefined
   readonly [mark] = true
 
   constructor(code: ErrorCode, options: AppErrorOptions = {}) {
@@ -118,6 +121,7 @@ export class AppError extends Error {
     this.retryAfterMs = options.retryAfterMs
     this.locations = options.locations
     this.details = options.details
+    this.hint = options.hint
   }
 
   static is(error: unknown): error is AppError {

@@ -3,14 +3,21 @@ import { z } from 'zod'
 import { agentSchema } from './agent/agent-options.ts'
 import type { Agent } from './agent/definitions.ts'
 import { systemClock, type Clock } from './clock.ts'
-import { assertHostIsSafe, loadSettings, optionSchema, settingsTable, type Settings } from './config.ts'
+import {
+  assertHostIsSafe,
+  loadSettings,
+  optionSchema,
+  readVariables,
+  settingsTable,
+  type Settings,
+} from './config.ts'
 import { openDirectory, type OpenDirectory } from './directory.ts'
 import { createHttpApp, type HttpApp } from './http/app.ts'
 import { createStreams, type Streams } from './http/streams.ts'
 import { createId } from './ids.ts'
 import { createInProcessTails } from './live/in-process/in-process-tails.ts'
 import { createInProcessWakes } from './live/in-process/in-process-wakes.ts'
-import { createLogger, type Logger } from './logger.ts'
+import { createLogger, withoutSecrets, type Logger } from './logger.ts'
 import { demoModel } from './models/demo.ts'
 import type { ModelInfo } from './models/model-info.ts'
 import type { ProviderOptions } from './models/providers.ts'
@@ -23,6 +30,7 @@ import { createEngine, type Engine } from './runs/engine.ts'
 import type { Approvals, Conversations, Runs } from './runs/runs.ts'
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts'
 import type { Store } from './store/store.ts'
+import { keysAmong, secretsIn } from './secrets.ts'
 import { version } from './version.ts'
 
 /**
@@ -70,7 +78,7 @@ export async function createParley(options: ParleyOptions): Promise<Parley> {
   parseDefinition({ what: 'createParley', schema: optionsSchema, options })
   const settings = mergeSettings(options)
   const clock = options.clock ?? systemClock
-  const logger = options.logger ?? createLogger(settings.logLevel)
+  const logger = withoutSecrets(options.logger ?? createLogger(settings.logLevel), secretsOf(settings))
   const agents = indexAgents(options.agents)
   const registry = createModelRegistry({
     ...registryOptions(settings),
@@ -169,6 +177,13 @@ function mergeSettings(options: ParleyOptions): Readonly<Settings> {
   const settings = Object.freeze({ ...loadSettings(), ...fromCode }) as Readonly<Settings>
   assertHostIsSafe(settings.host)
   return settings
+}
+
+/** What the log must not hold, whoever says it: of the settings, and of variables that are named like secrets. */
+function secretsOf(settings: Settings): string[] {
+  const own = Object.entries(settings).filter(([key]) => 'secret' in settingsTable[key as keyof Settings])
+  const values = [...own.map(([, value]) => String(value)), ...keysAmong(readVariables())]
+  return secretsIn(values.flatMap((value) => [value, ...value.split(',')]))
 }
 
 function indexAgents(list: readonly Agent[]): Map<string, Agent> {

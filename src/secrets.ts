@@ -18,7 +18,9 @@ export function keysAmong(entries: Iterable<readonly [name: string, value: strin
   })
 }
 
-const secretName = /(?:key|token|secret|password|passwd|pass|pwd|auth|authorization|credential|_pat)s?_?\d*$/i
+/** The shell's own variables are folders. */
+const secretName =
+  /^(?!(?:OLD)?PWD$).*(?:key|token|secret|password|passwd|pass|pwd|auth|authorization|credential|_pat)s?_?\d*$/i
 
 export function redact(text: string, secrets: readonly string[]): string {
   return secrets.reduce((clean, secret) => clean.replaceAll(secret, '[redacted]'), text)

@@ -7,6 +7,7 @@ import type { Model, ModelPart, ModelRequest } from '../models/model.ts'
 import { orAborted } from './author-code.ts'
 import type { RunContext } from './context.ts'
 import type { ModelChoice } from './definitions.ts'
+import { logModelFault } from './model-fault.ts'
 import type { ReplyBuilder } from './reply-builder.ts'
 import { filterReply } from './reply-filter.ts'
 import { withoutForeignParts } from './request.ts'
@@ -44,9 +45,9 @@ export async function askModel(context: RunContext, inquiry: Inquiry): Promise<s
       if (error instanceof RefusedInquiry) throw error
       const failure = AppError.is(error) ? error : new AppError('internal', { cause: traceOf(error) })
       const waitMs = failOver(line, { model, failure, maxTries: context.agent.modelTries })
+      const [next] = line.models
+      logModelFault(context, { failure, model, ...(waitMs !== undefined && next && { next }) })
       if (waitMs === undefined) throw failure
-      const { code, cause } = failure
-      context.logger.warn({ code, err: traceOf(cause), model: model.id }, 'model call failed, trying again')
       if (waitMs > 0) await sleep({ clock: context.clock, ms: waitMs, signal: context.signal })
       context.signal.throwIfAborted()
     }

@@ -1,6 +1,6 @@
-import { AppError, type ErrorCode } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
 import type { ToolCallItem } from '../items.ts'
-import { traceOf } from '../logger.ts'
+import { logFault } from '../logger.ts'
 import { callAuthor } from './author-code.ts'
 import type { CallApproval, RunContext } from './context.ts'
 import { cutEnd } from './cut-text.ts'
@@ -44,8 +44,8 @@ export async function planCalls(context: RunContext, calls: readonly PlacedCall[
       } catch (error) {
         // The author's own code: a schema or an approval policy that throws, or had not answered when the run was interrupted.
         if (!context.signal.aborted) {
-          const cause = AppError.is(error) ? error.cause : error
-          context.logger.error({ err: traceOf(cause), tool: placed.call.name }, 'checking a tool call failed')
+          const fields = { tool: placed.call.name }
+          logFault(context.logger, { error, message: 'checking a tool call failed', fields, level: 'error' })
         }
         const message = 'The call could not be checked.'
         return { ...placed, kind: 'refuse' as const, code: 'tool_failed' as const, message }

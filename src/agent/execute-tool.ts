@@ -1,7 +1,7 @@
 import { sleep } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { ApprovalQuestion, ToolProgressEvent } from '../events.ts'
-import { traceOf } from '../logger.ts'
+import { logFault } from '../logger.ts'
 import type { RunError } from '../run-state.ts'
 import type { CallPlan } from './call-plan.ts'
 import { approvalContext } from './call-plan.ts'
@@ -67,12 +67,21 @@ async function settleWithRetries(context: RunContext, plan: Plan): Promise<Endin
     const ending = await settle(context, plan)
     if (!isWorthRetrying(ending) || failures >= times || context.signal.aborted) return ending
     const waitMs = Math.min(delayMs * 2 ** failures, maxRetryDelayMs)
-    const err = ending.ended === 'thrown' ? traceOf(ending.error) : ending.ended
-    const { call_id, name } = plan.call
-    context.logger.warn({ err, tool: name, call_id, wait_ms: waitMs }, 'tool failed, trying again')
+    noteFailure(context, { plan, ending, waitMs })
     await sleep({ clock: context.clock, ms: waitMs, signal: context.signal })
     if (context.signal.aborted) return { ended: 'lost' }
   }
+}
+
+function noteFailure(
+  { logger }: RunContext,
+  { plan, ending, waitMs }: { plan: Plan; ending: Ending; waitMs: number },
+): void {
+  const { call_id, name: tool } = plan.call
+  const fields = { tool, call_id, wait_ms: waitMs }
+  const message = 'tool failed, trying again'
+  if (ending.ended === 'thrown') logFault(logger, { error: ending.error, message, fields })
+  else logger.warn({ ...fields, err: ending.ended }, message)
 }
 
 /** A tool that throws a coded error says itself whether the same may go well later. */
@@ -192,7 +201,7 @@ function asker(
     // A tool that does not wait for what it asks must not end the process.
     asked.catch((error: unknown) => {
       if (error !== signal.reason)
-        context.logger.warn({ err: traceOf(error), tool: plan.tool.name }, 'asking failed')
+        logFault(context.logger, { error, message: 'asking failed', fields: { tool: plan.tool.name } })
     })
     return asked
   }
@@ -225,7 +234,7 @@ const ownCodes: readonly string[] = [
 ]
 
 function fail(context: RunContext, plan: Plan, error: unknown): ToolOutcome {
-  context.logger.warn({ err: traceOf(error), tool: plan.tool.name }, 'tool failed')
+  logFault(context.logger, { error, message: 'tool failed', fields: { tool: plan.tool.name } })
   if (AppError.is(error) && ownCodes.includes(error.code)) return failWith(error.code, textOf(error))
   // The text is the tool author's word to the model; the event carries only the code's own.
   const output = `Error: ${cutText(textOf(error) || 'The tool failed.', maxErrorChars)}`

@@ -1,7 +1,7 @@
 import { AppError } from '../errors.ts'
 import type { EventDraft } from '../events.ts'
 import { textOf } from '../items.ts'
-import { traceOf } from '../logger.ts'
+import { logOutcome } from '../logger.ts'
 import type { Model } from '../models/model.ts'
 import { askModel, inquiryMessage } from './ask-model.ts'
 import { callAuthor, isAuthorFault } from './author-code.ts'
@@ -123,9 +123,8 @@ async function byModel(context: RunContext, { router, current }: Asked): Promise
   } catch (error) {
     // Somebody can answer without it: only a hook's refusal and the end of the run are more than a warning.
     if (context.signal.aborted || !AppError.is(error) || isAuthorFault(error)) throw error
-    const { code, cause } = error
-    context.logger.warn({ code, err: traceOf(cause) }, 'the routing model failed')
-    warn(context, 'route_failed', `Who should answer could not be chosen (${code}).`)
+    logOutcome(context.logger, { error, message: 'the routing model failed' })
+    warn(context, 'route_failed', `Who should answer could not be chosen (${error.code}).`)
     return undefined
   }
 }

@@ -2,7 +2,7 @@ import { AppError } from '../errors.ts'
 import type { EventDraft } from '../events.ts'
 import { createId } from '../ids.ts'
 import { textOf, type PlacedItem } from '../items.ts'
-import { traceOf } from '../logger.ts'
+import { logOutcome } from '../logger.ts'
 import type { CallPlan } from './call-plan.ts'
 import type { Batch, Completion, NewItem, RunContext, StepLog, Suspension } from './context.ts'
 import { Interruption } from './context.ts'
@@ -202,9 +202,10 @@ function isOver({ signal }: RunContext, error: unknown): boolean {
 function failed(context: RunContext, plan: Plan, error: unknown): ToolOutcome {
   const failure = AppError.from(error)
   const { code, message } = failure
-  const bound = { code, err: traceOf(failure.cause), tool: plan.tool.name }
-  if (code === 'internal') context.logger.error(bound, 'agent as tool failed: bug')
-  else context.logger.warn(bound, 'agent as tool failed')
+  const fields = { tool: plan.tool.name }
+  if (code === 'internal')
+    logOutcome(context.logger, { error, message: 'agent as tool failed: bug', fields, level: 'error' })
+  else logOutcome(context.logger, { error, message: 'agent as tool failed', fields })
   return {
     kind: 'result',
     output: `Error: ${message}`,

@@ -1,7 +1,7 @@
 import { createId } from '../ids.ts'
 import type { NoteItem } from '../items.ts'
 import { AppError } from '../errors.ts'
-import { traceOf } from '../logger.ts'
+import { logOutcome } from '../logger.ts'
 import { askModel, inquiryMessage, modelsFor, RefusedInquiry } from './ask-model.ts'
 import type { RunContext } from './context.ts'
 import { cutMiddle } from './cut-text.ts'
@@ -87,8 +87,7 @@ function tell({ left, summary }: Told, maxChars: number): string {
 
 function fail(context: RunContext, error: unknown): void {
   const code = AppError.is(error) ? error.code : error instanceof RefusedInquiry ? 'content_filter' : 'empty'
-  const cause = AppError.is(error) ? error.cause : error
-  context.logger.warn({ code, err: traceOf(cause) }, 'the conversation could not be summarised')
+  logOutcome(context.logger, { error, message: 'the conversation could not be summarised', fields: { code } })
   const message = 'The oldest turns of the conversation could not be summarised.'
   warnOnce(context, { code: 'summary_failed', message })
 }

@@ -6,6 +6,7 @@ import { traceOf } from '../logger.ts'
 import type { Model, ModelPart, ModelReply, ModelRequest, ModelStreamOptions } from '../models/model.ts'
 import { orAborted } from './author-code.ts'
 import type { RunContext } from './context.ts'
+import { logModelFault } from './model-fault.ts'
 import { createReplyBuilder, type ReplyBuilder } from './reply-builder.ts'
 import { filterReply } from './reply-filter.ts'
 import { prepareRequest, takesInput } from './request.ts'
@@ -67,11 +68,7 @@ export async function think(context: RunContext, options: { mayCall: boolean }):
       const next = nextAttempt(context, { attempts, model, failure, turns: prepared.turns })
       if (!next) {
         keep(context, reply.abandon(), false)
-        const { code, cause } = failure
-        context.logger.warn(
-          { code, err: traceOf(cause), step: context.steps, model: model.id },
-          'model call failed',
-        )
+        logModelFault(context, { failure, model })
         throw failure
       }
       await noteRetry(context, { failure, reply, model, next: firstOf(attempts) })
@@ -191,17 +188,13 @@ async function noteRetry(
   input: { failure: AppError; reply: ReplyBuilder; model: Model; next: Model },
 ): Promise<void> {
   const { failure, reply, model, next } = input
-  const { code, cause } = failure
-  context.logger.warn(
-    { code, err: traceOf(cause), step: context.steps, model: model.id, next: next.id },
-    'model call failed, trying again',
-  )
+  logModelFault(context, { failure, model, next })
   const falls = model !== next
   if (!falls && !reply.streamed()) return
   keep(context, reply.abandon(), true)
   const events: EventDraft[] = [{ type: 'step.retry', step: context.steps, reason: failure.code }]
   if (falls) {
-    const message = `${model.id} failed (${code}); ${next.id} is asked instead.`
+    const message = `${model.id} failed (${failure.code}); ${next.id} is asked instead.`
     events.push({ type: 'warning', code: 'model_fallback', message })
   }
   await context.log.commit({ events, ...totalsOf(context) })

@@ -23,7 +23,10 @@ export function errorFromResponse(response: FailedResponse): AppError {
   return new AppError(verdict.code, {
     ...verdict.options,
     retryAfterMs: readRetryAfter(response.headers, response.now) ?? readRetryDelay(body),
-    cause: new ProviderError(`status ${status}: ${body.slice(0, keptChars)}`, statusOf(status, fault)),
+    cause: new ProviderError(`status ${status}: ${body.slice(0, keptChars)}`, {
+      status: statusOf(status, fault),
+      provider: fault.identifiers,
+    }),
   })
 }
 
@@ -34,7 +37,10 @@ export function errorFromBody(error: unknown): AppError {
   const verdict = judge(fault.status ?? 500, fault)
   return new AppError(verdict.code, {
     ...verdict.options,
-    cause: new ProviderError(`error in the stream: ${text.slice(0, keptChars)}`, fault.status),
+    cause: new ProviderError(`error in the stream: ${text.slice(0, keptChars)}`, {
+      status: fault.status,
+      provider: fault.identifiers,
+    }),
   })
 }
 
@@ -42,10 +48,14 @@ export function errorFromBody(error: unknown): AppError {
 class ProviderError extends Error {
   /** Whoever has several keys asks whether a key was refused (401) or only what it was used for (403). */
   readonly status: number | undefined
+  /** Its own codes for it, for the log. */
+  provider: Record<string, string>
 
-  constructor(message: string, status: number | undefined) {
+  constructor(message: string, input: { status: number | undefined; provider: Record<string, string> }) {
     super(message)
-    this.status = status
+    this.name = 'ProviderError'
+    this.status = input.status
+    this.provider = input.provider
   }
 }
 
@@ -66,6 +76,8 @@ interface Fault {
   text: string
   /** Where the code is a number, or a status is told. */
   status: number | undefined
+  /** Texts that may be codes, as they came. */
+  identifiers: Record<string, string>
 }
 
 interface Verdict {
@@ -132,11 +144,23 @@ function parseError(body: string): unknown {
 
 function describe(error: unknown, body: string): Fault {
   const text = body.toLowerCase()
-  if (typeof error !== 'object' || error === null) return { code: '', text, status: undefined }
-  const { code, type, status, innererror } = error as Record<string, unknown>
+  if (typeof error !== 'object' || error === null)
+    return { code: '', text, status: undefined, identifiers: {} }
+  const { code, type, status, innererror, param } = error as Record<string, unknown>
   const codes = [code, type, status, inner(innererror)].filter((part) => typeof part === 'string')
   const told = [code, status].find((part) => typeof part === 'number' && part >= 400 && part < 600)
-  return { code: codes.join(' ').toLowerCase(), text, status: typeof told === 'number' ? told : undefined }
+  return {
+    code: codes.join(' ').toLowerCase(),
+    text,
+    status: typeof told === 'number' ? told : undefined,
+    identifiers: textsAmong({ code, type, param, status }),
+  }
+}
+
+function textsAmong(fields: Record<string, unknown>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(fields).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  )
 }
 
 /** Azure tells what its filter found one level below. */

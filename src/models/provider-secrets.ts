@@ -1,6 +1,6 @@
 import { AppError } from '../errors.ts'
 import { isValidHeader } from '../headers.ts'
-import { redact, secretsIn } from '../secrets.ts'
+import { redact, redactWithin, secretsIn } from '../secrets.ts'
 
 interface Access {
   apiKey?: string
@@ -18,6 +18,7 @@ export function blotSecrets(error: unknown, secrets: readonly string[]): void {
   const { cause } = error
   cause.message = redact(cause.message, secrets)
   if (cause.stack !== undefined) cause.stack = redact(cause.stack, secrets)
+  if ('provider' in cause) cause.provider = redactWithin(cause.provider, secrets)
 }
 
 /** Throws `model_not_configured` where HTTP cannot carry the header. The message holds nothing of it. */

@@ -4,7 +4,7 @@ import { costField, spentNow } from '../agent/totals.ts'
 import { sleep, type Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { EventDraft } from '../events.ts'
-import { traceOf, type Logger } from '../logger.ts'
+import { logOutcome, type Logger } from '../logger.ts'
 import type { RunError, StopReason, TerminalStatus } from '../run-state.ts'
 import type { LogWriter } from './log-writer.ts'
 
@@ -143,5 +143,5 @@ function standing({ totals, steps, clock }: Ending): Pick<Batch, 'usage' | 'spen
 function logFailure(logger: Logger, failure: AppError): void {
   const { code, cause } = failure
   if (code === 'internal') logger.error({ code, err: cause ?? failure }, 'run failed: bug')
-  else logger.warn({ code, err: traceOf(cause) }, 'run failed')
+  else logOutcome(logger, { error: failure, message: 'run failed' })
 }

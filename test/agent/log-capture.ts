@@ -34,7 +34,7 @@ export function createLogCapture(): LogCapture {
   }
 }
 
-function showErrors(_key: string, value: unknown): unknown {
+export function showErrors(_key: string, value: unknown): unknown {
   if (!(value instanceof Error)) return value
   const { name, message, stack, cause } = value
   return { name, message, stack, cause, own: Object.entries(value) }
