@@ -23,18 +23,21 @@ export function traceOf(error: unknown): {
   code?: string
   status?: number
   provider?: Record<string, string>
+  network?: string
   stack?: string
 } {
   try {
     if (!(error instanceof Error)) return { type: typeof error }
     const { name: type, stack } = error
     const frames = stack?.split('\n').filter((line) => frame.test(line))
+    const network = networkFaultIn(error)
     const provider = 'provider' in error ? identifiersOf(error.provider) : undefined
     return {
       type,
       ...('code' in error && isIdentifier(error.code) ? { code: error.code } : {}),
       // Of a provider's answer.
       ...('status' in error && typeof error.status === 'number' ? { status: error.status } : {}),
+      ...(network === undefined ? {} : { network }),
       // Where it was made from an answer says nothing.
       ...(provider ? { provider } : frames ? { stack: frames.join('\n') } : {}),
     }
@@ -45,6 +48,30 @@ export function traceOf(error: unknown): {
 }
 
 const frame = /^ {4}at .*(?::\d+:\d+|<anonymous>|native)\)?$/
+
+/** Of the connection that failed behind an error: `ECONNREFUSED 127.0.0.1:3902`, `ENOTFOUND api.example`. */
+function networkFaultIn(error: Error): string | undefined {
+  let one: unknown = error
+  for (let depth = 0; depth < 5 && one instanceof Error; depth++) {
+    // Node adds them to what its system calls fail with.
+    const { code, syscall, address, port, hostname } = one as Error & SystemError
+    if (isIdentifier(code) && (syscall === 'connect' || syscall === 'getaddrinfo')) {
+      const place = isIdentifier(address) ? `${address}:${String(port)}` : hostname
+      return isIdentifier(place) ? `${code} ${place}` : code
+    }
+    // Where a name has several addresses, each failed.
+    one = one instanceof AggregateError ? one.errors[0] : one.cause
+  }
+  return undefined
+}
+
+interface SystemError {
+  code?: unknown
+  syscall?: unknown
+  address?: unknown
+  port?: unknown
+  hostname?: unknown
+}
 
 /** The codes by which a provider names its fault: never a sentence. */
 function identifiersOf(value: unknown): Record<string, string> | undefined {

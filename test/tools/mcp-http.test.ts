@@ -29,7 +29,8 @@ test('a server that comes back is noticed without a call', async () => {
 test('a server that starts after us is waited for', async () => {
   const port = await freePort()
   const source = openSource({ url: `http://127.0.0.1:${port}/mcp` })
-  await source.logged('mcp server cannot be reached')
+  const { fields } = await source.logged('mcp server cannot be reached')
+  expect(fields).toMatchObject({ err: { network: `ECONNREFUSED 127.0.0.1:${port}` } })
   const tools = source.tools()
   await startEverything(port)
   expect((await tools).map(({ name }) => name)).toContain('echo')
