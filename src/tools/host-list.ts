@@ -1,4 +1,5 @@
 import { DefinitionError } from '../parse-definition.ts'
+import { isPrivateHost } from './public-address.ts'
 
 /** Hosts as an author lists them. */
 export interface HostList {
@@ -22,6 +23,21 @@ export const noHosts: HostList = { has: () => false }
 export function parseHosts(patterns: readonly string[], what: string): HostList {
   const parsed = patterns.map((pattern) => parsePattern(pattern, what))
   return { has: (url) => parsed.some((pattern) => matches(pattern, url)) }
+}
+
+/** Throws a `DefinitionError` where a host of the list could never be reached, for it is a private address. */
+export function checkReachable(
+  patterns: readonly string[],
+  { what, privateHosts }: { what: string; privateHosts: HostList },
+): void {
+  for (const pattern of patterns) {
+    const { host, port } = parsePattern(pattern, what)
+    const one = host.startsWith('.') ? `any${host}` : host
+    const urls = port === undefined ? [`http://${one}`, `https://${one}`] : [`http://${one}:${port}`]
+    if (!isPrivateHost(host) || urls.some((url) => privateHosts.has(new URL(url)))) continue
+    const named = JSON.stringify(pattern)
+    throw new DefinitionError(`${what}: ${named} is in a private network: list it in allowPrivate as well`)
+  }
 }
 
 /** The host without the dot that may end it: `example.com.` is `example.com`. */

@@ -4,7 +4,7 @@ import { definitionName, DefinitionError, functionSchema, parseDefinition } from
 import { tool } from '../agent/tool.ts'
 import { AppError } from '../errors.ts'
 import { isValidHeader } from '../headers.ts'
-import { type HostList, noHosts, parseHosts } from './host-list.ts'
+import { checkReachable, type HostList, noHosts, parseHosts } from './host-list.ts'
 import { redact, secretsIn } from '../secrets.ts'
 import { textOf } from './response-text.ts'
 import { createSafeFetch, type SafeResponse } from './safe-fetch.ts'
@@ -153,6 +153,7 @@ function createClient(options: ClientOptions): Client {
   const { hosts, methods, name, maxBytes, timeoutMs, allowPrivate = [] } = options
   const privateHosts =
     allowPrivate.length > 0 ? parseHosts(allowPrivate, `tool ${name}: allowPrivate`) : noHosts
+  checkReachable(hosts, { what: `tool ${name}: hosts`, privateHosts })
   const authorHeaders = readAuthorHeaders(options, privateHosts)
   const allowed = modelHeadersOf(options)
   const safeFetch = createSafeFetch({

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
 /** Looks public, and answers with secrets of the machine: Azure's wire server. */
@@ -9,6 +10,12 @@ const metadataAddresses = new Set(['168.63.129.16'])
  */
 export function isPublicAddress(address: string): boolean {
   return ipaddr.isValid(address) && isPublic(ipaddr.parse(address))
+}
+
+/** Whether the host of a URL can be known to be no public one without a look at DNS: such an address, or `localhost`. */
+export function isPrivateHost(hostname: string): boolean {
+  const bare = hostname.replace(/^\[|\]$/g, '')
+  return isIP(bare) ? !isPublicAddress(bare) : /(?:^|\.)localhost$/.test(bare)
 }
 
 function isPublic(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {

@@ -1,11 +1,11 @@
 import { lookup as systemLookup, type LookupAddress } from 'node:dns'
 import http, { type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import https from 'node:https'
-import { isIP, type LookupFunction } from 'node:net'
+import type { LookupFunction } from 'node:net'
 import { AppError } from '../errors.ts'
 import { version } from '../version.ts'
 import { type HostList, noHosts, withoutRootDot } from './host-list.ts'
-import { isPublicAddress } from './public-address.ts'
+import { isPrivateHost, isPublicAddress } from './public-address.ts'
 import { readBody } from './response-body.ts'
 
 export interface SafeFetchOptions {
@@ -118,14 +118,9 @@ function checkUrl(url: URL, { hosts, privateHosts = noHosts }: SafeFetchOptions)
   if (url.username !== '' || url.password !== '')
     throw refused('A URL must not hold a user name or a password.')
   url.hostname = withoutRootDot(url.hostname)
-  if (!hosts.has(url)) throw notAllowed()
+  if (!hosts.has(url)) throw notAllowed('its host and port are not among those the tool may use')
   // A name is checked when it is resolved; an address never is.
-  if (isIP(bareHost(url)) && !privateHosts.has(url) && !isPublicAddress(bareHost(url))) throw notAllowed()
-}
-
-/** Without the brackets around IPv6. */
-function bareHost(url: URL): string {
-  return url.hostname.replace(/^\[|\]$/g, '')
+  if (isPrivateHost(url.hostname) && !privateHosts.has(url)) throw notAllowed(isPrivate)
 }
 
 interface Exchange {
@@ -181,7 +176,8 @@ function publicLookup(lookup: typeof systemLookup): LookupFunction {
     lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
       const [first] = addresses ?? []
       if (error || !first) callback(error ?? new Error('no address'), '')
-      else if (!addresses.every(({ address }) => isPublicAddress(address))) callback(notAllowed(), '')
+      else if (!addresses.every(({ address }) => isPublicAddress(address)))
+        callback(notAllowed(isPrivate), '')
       else if (options.all) callback(null, addresses)
       else callback(null, first.address, first.family)
     })
@@ -223,9 +219,11 @@ function refused(message: string): AppError {
   return new AppError('tool_refused', { message })
 }
 
-/** Does not say why: whether an address of the private network exists is nobody's business. */
-function notAllowed(): AppError {
-  return refused('Requests to this host are not allowed.')
+const isPrivate = 'its host has an address of a private network, and the tool has no allowPrivate for it'
+
+/** Tells the log alone why: whether an address of the private network exists is nobody else's business. */
+function notAllowed(hint: string): AppError {
+  return new AppError('tool_refused', { message: 'Requests to this host are not allowed.', hint })
 }
 
 const connectFaults: Record<string, string> = {

@@ -44,6 +44,15 @@ describe('the definition', () => {
     expect(() => httpRequest({ hosts: ['*'], allowPrivate: ['*'] })).toThrow(/allowPrivate.0: name the hosts/)
   })
 
+  test.each(['127.0.0.1:4777', 'localhost', '[::1]:8080', '0x7f.1', '10.1.2.3', '*.localhost'])(
+    'refuses the private host %s, which no request could reach, unless it is allowed',
+    (host) => {
+      const named = `tool http_request: hosts: "${host}" is in a private network: list it in allowPrivate`
+      expect(() => httpRequest({ hosts: ['a.example', host] })).toThrow(named)
+      expect(() => httpRequest({ hosts: [host], allowPrivate: [host] })).not.toThrow()
+    },
+  )
+
   test('is a read with GET and HEAD alone, else a write', () => {
     const effectOf = (methods?: HttpRequestOptions['methods']) =>
       httpRequest({ hosts: ['a.example'], ...(methods ? { methods } : {}) }).effect

@@ -5,6 +5,7 @@ import { tool } from '../../agent/tool.ts'
 import { AppError } from '../../errors.ts'
 import { isValidHeader } from '../../headers.ts'
 import { hostOf, noHosts, parseHosts } from '../host-list.ts'
+import { isPrivateHost } from '../public-address.ts'
 import { redact, secretsIn } from '../../secrets.ts'
 import { textOf } from '../response-text.ts'
 import { createSafeFetch, type SafeFetch, type SafeResponse, unknownOutcome } from '../safe-fetch.ts'
@@ -218,6 +219,9 @@ function createCall({ node, shape, document, credentials, options }: ToolParts, 
   const own = isMain ? credentials : { headers: {}, query: undefined }
   if (isMain && hasCredentials && base.protocol !== 'https:' && options.allowPrivate !== true) {
     throw fault(`${base.origin}: headers and auth are sent over https alone, unless allowPrivate is set`)
+  }
+  if (isPrivateHost(base.hostname) && options.allowPrivate !== true) {
+    throw fault(`${base.origin}: is in a private network: set allowPrivate, or another baseURL`)
   }
   const safeFetch = fetchFrom(base, { ...options, timeoutMs })
   return async (
