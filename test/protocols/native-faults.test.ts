@@ -33,11 +33,11 @@ const faults: [name: string, body: unknown, path: (string | number)[]][] = [
   ],
   ['an empty text', { input: '' }, ['body', 'input']],
   ['a text of white space', { input: ' \n' }, ['body', 'input']],
-  ['an empty message', { input: [{ ...message, content: '' }] }, ['body', 'input', 0, 'content']],
+  ['an empty message and nothing else', { input: [{ ...message, content: '' }] }, ['body', 'input']],
   [
-    'a message of empty parts',
+    'a message of empty parts and nothing else',
     { input: [{ ...message, content: [{ type: 'text', text: '' }] }] },
-    ['body', 'input', 0, 'content'],
+    ['body', 'input'],
   ],
   ['a run context that is no object', { input: 'x', run_context: 'a' }, ['body', 'run_context']],
   ['a temperature that is too high', { input: 'x', temperature: 3 }, ['body', 'temperature']],
@@ -92,6 +92,12 @@ test('a picture needs no text beside it', async () => {
   ]
   const { status } = await call(server, runs, { input: [{ type: 'message', role: 'user', content }] })
   expect(status).toBe(200)
+})
+
+test('an empty message among others is taken: a history may hold one', async () => {
+  const server = await serving(always('x'))
+  const input = [{ ...message, role: 'assistant', content: '' }, message]
+  expect((await call(server, runs, { input })).status).toBe(200)
 })
 
 test('who asks for an agent that is not served is told which are', async () => {

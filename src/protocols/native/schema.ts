@@ -36,7 +36,8 @@ const inputSchema = z.union([
     .array(inputItemSchema)
     .min(1)
     .max(1000)
-    .refine((items) => items.some(isFilled), empty),
+    // A list without a message is told above.
+    .refine((items) => items.length === 0 || items.some(isFilled), empty),
 ])
 
 const metadataSchema = z
