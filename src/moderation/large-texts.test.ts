@@ -23,13 +23,19 @@ async function ask(hooks: Hooks, text: string, signal = never) {
   return hooks.beforeModel!(request, { input: [], signal } as unknown as HookContext)
 }
 
-/** The longest time, in milliseconds, that nobody else had a turn. */
+/** What this thread has worked, in milliseconds: what it waits for on a busy machine does not count. */
+function worked(): number {
+  const { user, system } = process.threadCpuUsage()
+  return (user + system) / 1000
+}
+
+/** The longest work, in milliseconds, in which nobody else had a turn. */
 async function longestGap(work: () => Promise<unknown>): Promise<number> {
-  let last = performance.now()
+  let last = worked()
   let longest = 0
   let over = false
   const tick = () => {
-    const now = performance.now()
+    const now = worked()
     longest = Math.max(longest, now - last)
     last = now
     if (!over) setImmediate(tick)
@@ -64,9 +70,9 @@ describe.each([
     { timeout: 30_000 },
     async (text) => {
       const long = text.repeat(Math.ceil(chars / text.length))
-      const began = performance.now()
+      const began = worked()
       expect(await longestGap(() => ask(hooks, long))).toBeLessThan(250)
-      expect(performance.now() - began).toBeLessThan(5_000)
+      expect(worked() - began).toBeLessThan(5_000)
     },
   )
 

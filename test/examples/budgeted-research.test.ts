@@ -13,9 +13,9 @@ async function start(...replies: UpstreamReply[]) {
     const response = await program.request('/v1/agents/researcher/runs', { input: 'The moons?', ...more })
     return (await response.json()) as Record<string, unknown>
   }
-  const toolCounts = () =>
-    upstream.requests.map(({ body }) => (body as { tools?: unknown[] }).tools?.length ?? 0)
-  return { ask, toolCounts }
+  const toolChoices = () =>
+    upstream.requests.map(({ body }) => (body as { tool_choice?: string }).tool_choice ?? 'auto')
+  return { ask, toolChoices }
 }
 
 const search = { name: 'search', arguments: ['{"word":"neptune"}'] }
@@ -24,13 +24,13 @@ const usage = (prompt_tokens: number, completion_tokens: number) => ({
 })
 
 test('the researcher answers without tools when its calls are used up, also those that the request allows', async () => {
-  const { ask, toolCounts } = await start(
+  const { ask, toolChoices } = await start(
     streamReply({ toolCalls: [search, search] }),
     streamReply({ text: ['Sixteen.'] }),
   )
   const run = await ask({ budget: { tool_calls: 2 } })
   expect(run).toMatchObject({ status: 'completed', stop_reason: 'budget', forced: true, output: 'Sixteen.' })
-  expect(toolCounts()).toEqual([2, 0])
+  expect(toolChoices()).toEqual(['auto', 'none'])
 })
 
 test('the researcher ends with what it has when the money is spent, its assistant’s included', async () => {
