@@ -177,11 +177,22 @@ describe('nothing that a provider says of its troubles, and no key,', () => {
     expect(text).not.toContain(upstreamKey)
   })
 
-  test('stands in the log, which names each failure by its code', async () => {
+  test('stands in the log above debug, which names each failure by its code', async () => {
     const settled = await Promise.all(outcomes.values())
-    expect(server.output()).not.toContain(marker)
     expect(server.output()).not.toContain(upstreamKey)
     const lines = server.log()
+    const told = lines.filter((line) => JSON.stringify(line).includes(marker))
+    expect(told.length).toBeGreaterThan(0)
+    for (const { level, said, ...rest } of told) {
+      expect(level).toBe('debug')
+      expect(said).toContain(marker)
+      expect(JSON.stringify(rest)).not.toContain(marker)
+    }
+    const others = server
+      .output()
+      .split('\n')
+      .filter((line) => !line.startsWith('{'))
+    expect(others.join('\n')).not.toContain(marker)
     expect(lines.filter(({ level }) => level === 'error')).toEqual([])
     const codes = new Map(
       lines.filter(({ msg }) => msg === 'run failed').map((line) => [line['run_id'], line['code']]),
