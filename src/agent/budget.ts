@@ -1,12 +1,22 @@
 import { createId } from '../ids.ts'
 import type { NoteItem } from '../items.ts'
 import type { RunContext } from './context.ts'
+import type { Budget } from './definitions.ts'
 import { spentNow } from './totals.ts'
 
 /** From here on the model knows that the end is near. */
 const reminderShare = 0.8
 
-export type Exhausted = 'tokens' | 'cost' | 'time' | 'tool calls'
+/** By the name it is configured by. */
+export type Exhausted = keyof Budget
+
+/** For the model. */
+const words: Record<Exhausted, string> = {
+  tokens: 'tokens',
+  cost: 'cost',
+  seconds: 'time',
+  toolCalls: 'tool calls',
+}
 
 interface Use {
   what: Exhausted
@@ -17,7 +27,7 @@ interface Use {
 export function exhaustedBudget(context: RunContext): Exhausted | undefined {
   if (context.budgets.length === 0) return undefined
   const over = usesNow(context).filter(({ share }) => share >= 1)
-  return (over.find(({ what }) => what !== 'tool calls') ?? over[0])?.what
+  return (over.find(({ what }) => what !== 'toolCalls') ?? over[0])?.what
 }
 
 /** What the model is told when a limit is near: once in a run, and once more where another agent takes over. */
@@ -26,7 +36,7 @@ export function remindOfBudget(context: RunContext): NoteItem | undefined {
   const [use] = usesNow(context).toSorted((a, b) => b.share - a.share)
   if (!use || use.share < reminderShare) return undefined
   if (isReminded(context)) return undefined
-  const text = `${Math.floor(use.share * 100)} % of the ${use.what} allowed for this task are used up. Come to an end: give your answer with what you have.`
+  const text = `${Math.floor(use.share * 100)} % of the ${words[use.what]} allowed for this task are used up. Come to an end: give your answer with what you have.`
   return { type: 'note', id: createId('item'), kind: 'reminder', text }
 }
 
@@ -50,7 +60,7 @@ function usesOf({ clock }: RunContext, { budget, totals }: RunContext['budgets']
   }
   add('tokens', totals.usage.total_tokens, tokens)
   add('cost', now.cost ?? 0, cost)
-  add('time', now.worked_ms / 1000, seconds)
-  add('tool calls', now.tool_calls, toolCalls)
+  add('seconds', now.worked_ms / 1000, seconds)
+  add('toolCalls', now.tool_calls, toolCalls)
   return uses
 }

@@ -168,7 +168,7 @@ async function endAtSteps(context: RunContext): Promise<void> {
 async function endAtBudget(context: RunContext, what: Exhausted): Promise<void> {
   const force = context.options.force_answer ?? context.agent.forceAnswer
   warn(context, 'budget', `The run has used up its budget: ${what}.`)
-  if (force && what === 'tool calls') return forceAnswer(context, 'budget')
+  if (force && what === 'toolCalls') return forceAnswer(context, 'budget')
   await endWithWhatThereIs(context, 'budget')
 }
 
@@ -178,7 +178,7 @@ async function forceAnswer(context: RunContext, stop: StopReason): Promise<void>
     if (thought.kind === 'refused') return endRefused(context, thought)
     if ((await conclude(context, thought, { stop, forced: true })) === 'over') return
     const exhausted = exhaustedBudget(context)
-    if (exhausted !== undefined && exhausted !== 'tool calls') return endAtBudget(context, exhausted)
+    if (exhausted !== undefined && exhausted !== 'toolCalls') return endAtBudget(context, exhausted)
   }
 }
 

@@ -28,10 +28,13 @@ export async function toolsOf(context: RunContext): Promise<ReadonlyMap<string, 
   return tools
 }
 
-/** What the model is offered: tools, handoffs, and the caller's own. */
+/** What the model is offered: tools, handoffs, and the caller's own. What is missing is in the log before what is made without it. */
 export async function offeredTools(context: RunContext): Promise<ModelTool[]> {
   const offered: ModelTool[] = []
-  for (const { name, description, parameters } of (await toolsOf(context)).values()) {
+  const { length: told } = context.warned
+  const tools = await toolsOf(context)
+  if (context.warned.length > told) await context.runLog.commit({ recovery: true })
+  for (const { name, description, parameters } of tools.values()) {
     offered.push({ name, description, parameters })
   }
   for (const target of targetsOf(context)) offered.push(handoffTool(target))

@@ -104,7 +104,7 @@ describe('tool calls', () => {
     expect(run).toMatchObject({ status: 'completed', stop_reason: 'budget', forced: true, steps: 2 })
     expect(text).toBe('What I have.')
     expect(model.calls.map(({ toolChoice }) => toolChoice)).toEqual([undefined, 'none'])
-    expect(warnings(events)).toEqual(['budget: The run has used up its budget: tool calls.'])
+    expect(warnings(events)).toEqual(['budget: The run has used up its budget: toolCalls.'])
     expect(run.spent?.tool_calls).toBe(2)
   })
 
@@ -173,7 +173,7 @@ describe('seconds', () => {
     }
     const { run, events } = await spend({ replies, budget: { seconds: 20 }, agent: { tools: [slow] }, clock })
     expect(run).toMatchObject({ stop_reason: 'budget', steps: 2, spent: { worked_ms: 22_000 } })
-    expect(warnings(events)).toEqual(['budget: The run has used up its budget: time.'])
+    expect(warnings(events)).toEqual(['budget: The run has used up its budget: seconds.'])
   })
 
   test('do not count while people are waited for, nor in the queue; but all attempts together do', async () => {

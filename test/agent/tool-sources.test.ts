@@ -73,6 +73,15 @@ test('a run is warned of each source that is away, once, whichever of its agents
   expect(run.warnings).toHaveLength(2)
 })
 
+test('a run is warned of a source that is away before the step that lacks its tools', async () => {
+  const engine = await startEngine({
+    model: scriptedModel(['Hello.']),
+    agent: { tools: [source('one', gone)] },
+  })
+  const { events } = await engine.finish()
+  expect(events.map(({ type }) => type).slice(0, 3)).toEqual(['run.start', 'warning', 'step.start'])
+})
+
 describe('sources are asked once a step', () => {
   test('for the offer, the plan and however many calls', async () => {
     const found = source('found', () => [named('search', 'found')])
