@@ -1,6 +1,7 @@
 import { definitionHash } from './agent/agent.ts'
 import type { Directory } from './agent/context.ts'
 import type { Agent, AnyTool, ModelChoice, OpenToolSource, ToolSource } from './agent/definitions.ts'
+import { withFound } from './agent/toolbox.ts'
 import type { Clock } from './clock.ts'
 import { AppError } from './errors.ts'
 import { logFault, type Logger } from './logger.ts'
@@ -8,6 +9,7 @@ import { fromAiSdk } from './models/ai-sdk/ai-sdk-model.ts'
 import type { Model } from './models/model.ts'
 import { costOf } from './models/price.ts'
 import type { ModelRegistry } from './models/registry.ts'
+import type { KnownTools } from './protocols/protocol.ts'
 import type { Definitions } from './store/store.ts'
 
 export interface DirectoryOptions {
@@ -26,6 +28,7 @@ export interface DirectoryOptions {
 
 export interface OpenDirectory extends Directory {
   definitions: () => Definitions
+  knownTools: (agent: Agent) => KnownTools
   /** Ends the connections of tool sources. */
   close(): Promise<void>
 }
@@ -64,6 +67,7 @@ export function openDirectory(options: DirectoryOptions): OpenDirectory {
     },
     takesOutputSchema: (modelId) => registry.infoOf(modelId).takesOutputSchema !== false,
     definitions: () => definitions,
+    knownTools: (agent) => knownTools(agent, sources),
     async close() {
       await Promise.allSettled([...sources.values()].map((source) => source.close()))
     },
@@ -178,6 +182,18 @@ async function foundTools(
     }),
   )
   return { tools: found.flat().toSorted(byName), missing }
+}
+
+function knownTools(agent: Agent, sources: ReadonlyMap<ToolSource, OpenToolSource>): KnownTools {
+  const known = agent.toolSources.map((source) => ({
+    name: source.name,
+    tools: sources.get(source)?.known?.() ?? null,
+  }))
+  const found = known.flatMap(({ tools }) => tools ?? []).toSorted(byName)
+  return {
+    tools: [...withFound(agent, found).values()],
+    sources: known.map(({ name, tools }) => ({ name, count: tools?.length ?? null })),
+  }
 }
 
 /** Two of one name stay in their order. */

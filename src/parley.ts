@@ -131,6 +131,7 @@ export async function createParley(options: ParleyOptions): Promise<Parley> {
       streams,
       agents,
       served,
+      knownTools: directory.knownTools,
       defaultModel: defaultModel ?? 'demo',
     })
     const close = createClose({ engine, store, streams, registry, directory, settings })
@@ -243,14 +244,16 @@ function createApp(input: {
   streams: Streams
   agents: ReadonlyMap<string, Agent>
   served: readonly { name: string; model: string }[]
+  knownTools: OpenDirectory['knownTools']
   defaultModel: string
 }): HttpApp {
-  const { engine, store, settings, clock, logger, streams, agents, served, defaultModel } = input
+  const { engine, store, settings, clock, logger, streams, agents, served, knownTools, defaultModel } = input
   const [first] = served
   const deps: ProtocolDeps = {
     runs: engine.runs,
     conversations: engine.conversations,
     agents,
+    knownTools,
     defaultAgent: first?.name ?? '',
     defaultModel,
     clock,

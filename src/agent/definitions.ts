@@ -106,6 +106,8 @@ export interface OpenToolSource {
    * there are none to be had; the tools that were found last stay while their server is away.
    */
   tools(signal: AbortSignal): Promise<readonly AnyTool[]>
+  /** What was found last, without a wait; undefined while nothing was. Absent: never told. For whoever only shows it. */
+  known?(): readonly AnyTool[] | undefined
   close(): Promise<void>
 }
 

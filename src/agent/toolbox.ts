@@ -15,16 +15,20 @@ export async function toolsOf(context: RunContext): Promise<ReadonlyMap<string, 
   const { toolsFound: before } = context
   if (before?.step === step && before.agent === agent) return before.tools
   const found = await directory.foundTools(agent, signal)
-  const tools = new Map(own)
-  const taken = new Set(handoffNames(agent).map(transferToolName))
-  for (const tool of found.tools) {
-    if (!tools.has(tool.name) && !taken.has(tool.name)) tools.set(tool.name, tool)
-  }
+  const tools = withFound(agent, found.tools)
   for (const name of found.missing) {
     const message = `The tools of ${name} cannot be reached now.`
     warnOnce(context, { code: 'tools_unavailable', message }, 'message')
   }
   context.toolsFound = { agent, step, tools }
+  return tools
+}
+
+/** An agent's own tools, and those of its sources whose names are free. */
+export function withFound(agent: Agent, found: readonly AnyTool[]): ReadonlyMap<string, AnyTool> {
+  const tools = new Map(ownTools(agent))
+  const taken = new Set(handoffNames(agent).map(transferToolName))
+  for (const tool of found) if (!tools.has(tool.name) && !taken.has(tool.name)) tools.set(tool.name, tool)
   return tools
 }
 

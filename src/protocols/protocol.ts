@@ -1,4 +1,4 @@
-import type { Agent } from '../agent/definitions.ts'
+import type { Agent, AnyTool } from '../agent/definitions.ts'
 import type { Clock } from '../clock.ts'
 import type { Mount } from '../http/app.ts'
 import type { Streams } from '../http/streams.ts'
@@ -10,6 +10,7 @@ export interface ProtocolDeps {
   conversations: Conversations
   /** The agents that are served, by name. */
   agents: ReadonlyMap<string, Agent>
+  knownTools: (agent: Agent) => KnownTools
   /** The agent of routes that name none: the first one served. */
   defaultAgent: string
   /** Model of agents that name none, as it is shown. */
@@ -18,6 +19,12 @@ export interface ProtocolDeps {
   streams: Streams
   /** How long a request waits for its run. */
   requestWaitMs: number
+}
+
+/** An agent's tools as far as they are known without a wait. `count`: how many the source has found; null while it has not. */
+export interface KnownTools {
+  tools: readonly AnyTool[]
+  sources: readonly { name: string; count: number | null }[]
 }
 
 /** A wire format: a pair of translations behind a few routes. Holds no state. */

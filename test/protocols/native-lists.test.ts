@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
+import { z } from 'zod'
 import { agent } from '../../src/agent/agent.ts'
+import type { AnyTool, ToolSource } from '../../src/agent/definitions.ts'
 import { tool } from '../../src/agent/tool.ts'
-import { always, call, serving } from './server-under-test.ts'
+import { always, call, serving, type Json } from './server-under-test.ts'
 
 const runs = '/v1/agents/assistant/runs'
 
@@ -41,6 +43,54 @@ test('a page after what no list gives is refused', async () => {
     })
   }
   expect((await call(server, `/v1/conversations?after=${run.conversation_id}`)).json.data).toEqual([])
+})
+
+test('an agent is shown with what its answers must be and its limits', async () => {
+  const output = z.object({ total: z.number() })
+  const plain = agent({ name: 'plain', model: always('x') })
+  const bounded = agent({ name: 'bounded', model: always('x'), output, budget: { seconds: 5, toolCalls: 0 } })
+  const server = await serving(always('x'), { agents: [plain, bounded] })
+  expect((await call(server, '/v1/agents/plain')).json).toMatchObject({
+    tools: [],
+    tool_sources: [],
+    output_schema: null,
+    budget: { tokens: null, cost: null, seconds: null, tool_calls: null },
+  })
+  expect((await call(server, '/v1/agents/bounded')).json).toMatchObject({
+    output_schema: { type: 'object', required: ['total'] },
+    budget: { tokens: null, cost: null, seconds: 5, tool_calls: 0 },
+  })
+})
+
+test('an agent is shown with the tools its sources have found by now, and which have found none', async () => {
+  const named = (name: string) => tool({ name, description: 'Does.', effect: 'read', execute: () => 'done' })
+  let found: AnyTool[] | undefined
+  const source = (name: string, known?: () => AnyTool[] | undefined): ToolSource => ({
+    kind: 'tool-source',
+    name,
+    open: () => ({ tools: async () => [], close: async () => {}, ...(known && { known }) }),
+  })
+  const tools = [named('own'), source('files', () => found), source('silent')]
+  const server = await serving(always('x'), { agents: [agent({ name: 'clerk', model: always('x'), tools })] })
+  const before = (await call(server, '/v1/agents/clerk')).json
+  expect(before.tools.map(({ name }: Json) => name)).toEqual(['own'])
+  expect(before.tool_sources).toEqual([
+    { name: 'files', count: null },
+    { name: 'silent', count: null },
+  ])
+  // One whose name is taken is not offered, and not shown.
+  found = [named('read'), named('own'), named('list')]
+  const after = (await call(server, '/v1/agents/clerk')).json
+  expect(after.tools.map(({ name }: Json) => name)).toEqual(['own', 'list', 'read'])
+  expect(after.tools[1]).toMatchObject({
+    description: 'Does.',
+    effect: 'read',
+    parameters: { type: 'object' },
+  })
+  expect(after.tool_sources).toEqual([
+    { name: 'files', count: 3 },
+    { name: 'silent', count: null },
+  ])
 })
 
 test('agents are listed without their instructions', async () => {

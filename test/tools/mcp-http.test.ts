@@ -31,9 +31,11 @@ test('a server that starts after us is waited for', async () => {
   const source = openSource({ url: `http://127.0.0.1:${port}/mcp` })
   const { fields } = await source.logged('mcp server cannot be reached')
   expect(fields).toMatchObject({ err: { network: `ECONNREFUSED 127.0.0.1:${port}` } })
+  expect(source.open.known?.()).toBeUndefined()
   const tools = source.tools()
   await startEverything(port)
   expect((await tools).map(({ name }) => name)).toContain('echo')
+  expect(source.open.known?.()).toEqual(await tools)
 })
 
 test('a call to a server that stays away fails with words for the model, a write as not made', async () => {

@@ -6,6 +6,7 @@ import type { ApprovalRequest, EventOf, RunEvent } from '../../events.ts'
 import type { Encoder } from '../../http/encoder.ts'
 import type { PlacedItem } from '../../items.ts'
 import type { ConversationRecord, RunRecord } from '../../store/store.ts'
+import type { KnownTools } from '../protocol.ts'
 
 /**
  * Events as they are: `id:` is the seq, `data:` the event as one line of JSON. No `event:` line, so that a browser's
@@ -119,7 +120,8 @@ export function encodeItem({ run_id, item }: PlacedItem) {
   return { ...item, run_id }
 }
 
-export function encodeAgent(agent: Agent, model: string) {
+export function encodeAgent(agent: Agent, { model, known }: { model: string; known: KnownTools }) {
+  const { tokens, cost, seconds, toolCalls } = agent.budget
   return {
     id: agent.name,
     object: 'agent',
@@ -127,12 +129,20 @@ export function encodeAgent(agent: Agent, model: string) {
     description: agent.description,
     model,
     max_steps: agent.maxSteps,
-    tools: agent.tools.map(({ name, description, effect, parameters }) => ({
+    tools: known.tools.map(({ name, description, effect, parameters }) => ({
       name,
       description,
       effect,
       parameters,
     })),
+    tool_sources: known.sources,
+    output_schema: agent.output?.schema ?? null,
+    budget: {
+      tokens: tokens ?? null,
+      cost: cost ?? null,
+      seconds: seconds ?? null,
+      tool_calls: toolCalls ?? null,
+    },
     specialists: agent.specialists.map(({ agent: { name, description } }) => ({ name, description })),
     handoffs: handoffNames(agent),
   }

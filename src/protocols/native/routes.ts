@@ -1,3 +1,4 @@
+import type { Agent } from '../../agent/definitions.ts'
 import type { HttpApp, Mount } from '../../http/app.ts'
 import { readJson } from '../../http/body.ts'
 import { readIdempotency } from '../../http/idempotency.ts'
@@ -37,14 +38,16 @@ export const nativeProtocol: Protocol = {
 const createRoute = '/v1/agents/:agent/runs'
 
 function agentRoutes(app: HttpApp, deps: ProtocolDeps): void {
-  const { agents, defaultModel } = deps
+  const { agents, defaultModel, knownTools } = deps
+  const shown = (agent: Agent) =>
+    encodeAgent(agent, { model: modelNameOf(agent, defaultModel), known: knownTools(agent) })
   app.get('/v1/agents', (c) => {
-    const data = [...agents.values()].map((agent) => encodeAgent(agent, modelNameOf(agent, defaultModel)))
+    const data = [...agents.values()].map(shown)
     return sendJson(c, { body: encodeList({ data, has_more: false }) })
   })
   app.get('/v1/agents/:agent', (c) => {
     const agent = knownAgent(agents, c.req.param('agent'))
-    return sendJson(c, { body: encodeAgent(agent, modelNameOf(agent, defaultModel)) })
+    return sendJson(c, { body: shown(agent) })
   })
   app.post(createRoute, (c) => createRun(c, deps, c.req.param('agent')))
 }

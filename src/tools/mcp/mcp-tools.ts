@@ -27,7 +27,7 @@ export function mcpTools(options: McpToolsOptions): ToolSource {
 
 function openSource(options: { settings: McpSettings; logger: Logger; clock: Clock }): OpenToolSource {
   const { settings, logger, clock } = options
-  let tools: readonly AnyTool[] = []
+  let tools: readonly AnyTool[] | undefined
   const link: ServerLink = new ServerLink({
     settings,
     logger,
@@ -39,8 +39,9 @@ function openSource(options: { settings: McpSettings; logger: Logger; clock: Clo
   return {
     async tools(signal) {
       await link.listed(signal)
-      return tools
+      return tools ?? []
     },
+    known: () => tools,
     close: () => link.close(),
   }
 }
