@@ -77,6 +77,7 @@ export interface RunRecord {
   ended_at: number | null
 }
 
+/** Times are milliseconds since 1970. */
 export interface ConversationRecord {
   id: string
   owner: string
@@ -96,6 +97,7 @@ export interface ConversationRecord {
 
 export type ApprovalStatus = 'pending' | 'approved' | 'rejected' | 'answered' | 'expired' | 'cancelled'
 
+/** Times are milliseconds since 1970. */
 export interface ApprovalRecord extends Scope {
   id: string
   run_id: string
