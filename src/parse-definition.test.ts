@@ -56,6 +56,10 @@ test.each<[options: Record<string, unknown>, says: string]>([
   [{ budget: { second: 3 } }, 'budget: no such option: "second"; there are tokens, cost, seconds, toolCalls'],
   [{ description: 5 }, 'description: must be text, not a number'],
   [{ tools: 'calculator' }, 'tools: must be a list, not text'],
+  [{ model: {} }, 'model: must be text, a model of ours or of the AI SDK (v4) or a list'],
+  [{ model: [] }, 'model: must not be empty'],
+  [{ settings: { reasoningEffort: 'huge' } }, 'settings.reasoningEffort: must be "none", "minimal", '],
+  [{ budget: { seconds: 0 } }, 'budget.seconds: must be more than 0'],
   [{ maxSteps: 1.5 }, 'maxSteps: must be a whole number'],
   [{ instructions: 5 }, 'instructions: must be text, a function or made with template()'],
   [

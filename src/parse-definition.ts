@@ -82,8 +82,9 @@ function describeBound(
   { origin }: { origin: string },
   { bound, words }: { bound: number | bigint; words: string },
 ): string {
-  if (origin === 'string') return `must have ${words} ${bound} characters`
-  return origin === 'array' ? `must have ${words} ${bound} of them` : `must be ${words} ${bound}`
+  if (origin !== 'string' && origin !== 'array') return `must be ${words} ${bound}`
+  if (bound === 1 && words === 'at least') return 'must not be empty'
+  return `must have ${words} ${bound} ${origin === 'string' ? 'characters' : 'entries'}`
 }
 
 function describeUnion(issues: readonly Issue[], value: unknown): string {

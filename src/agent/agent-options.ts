@@ -92,7 +92,7 @@ export function isAgent(value: unknown): value is Agent {
 
 const modelChoice = z.union([
   z.string().min(1),
-  z.custom<Model>(isModel, 'must be a model, of ours or of the AI SDK (v4), or the name of one'),
+  z.custom<Model>(isModel, 'must be a model of ours or of the AI SDK (v4)'),
 ])
 export const agentSchema = z.custom<Agent>(isAgent, 'must be made with agent()')
 const keyword = z.union([
@@ -176,7 +176,7 @@ export const agentOptionsSchema = z.strictObject({
       maxOutputTokens: z.int().positive().optional(),
       stop: z.array(z.string()).optional(),
       seed: z.int().optional(),
-      reasoningEffort: z.string().optional(),
+      reasoningEffort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']).optional(),
       parallelToolCalls: z.boolean().optional(),
     })
     .optional(),

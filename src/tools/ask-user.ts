@@ -35,7 +35,7 @@ const choices = z.array(z.string().min(1).max(200)).min(2).max(20)
  * rejected, or until the agent's `approvalTimeoutMs` is over.
  */
 export function createAskUser(options: AskUserOptions = {}): Tool<AskUserInput> {
-  parseDefinition({ what: 'tool', schema: optionsSchema, options })
+  parseDefinition({ what: 'createAskUser', schema: optionsSchema, options })
   const { name = 'ask_user', description = defaultDescription, schema } = options
   const input: z.ZodType<AskUserInput> = schema
     ? z.object({ question })

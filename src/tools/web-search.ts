@@ -59,7 +59,7 @@ export const webSearch = searchTool(() => {
 
 /** The same with keys of your own. Throws a `DefinitionError` on what is not one of its options. */
 export function createWebSearch(options: WebSearchOptions): Tool<WebSearchInput> {
-  parseDefinition({ what: 'tool', schema: optionsSchema, options })
+  parseDefinition({ what: 'createWebSearch', schema: optionsSchema, options })
   return searchTool(() => options)
 }
 
