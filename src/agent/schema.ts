@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { countJson } from '../json-count.ts'
+import { cutEnd } from './cut-text.ts'
 import type { JsonSchema, ParsedInput, ZodOrJsonSchema } from './definitions.ts'
 import { toZod } from './json-schema.ts'
 
@@ -36,23 +38,40 @@ function toJsonSchema(
   return jsonSchema
 }
 
-/** The value after the schema's own changes, or its faults in one line, each with its place. */
+/** Of so many values what a model writes may be made: zod works and keeps much for each that does not fit. */
+const maxValues = 50_000
+
+/** The value after the schema's own changes, or its first faults in one line, each with its place. */
 export function parseWith<Value>(schema: z.ZodType, input: unknown): ParsedInput<Value> {
-  return toParsed(schema.safeParse(input))
+  return isTooMany(input) ? tooMany : toParsed(schema.safeParse(input))
 }
 
 /** The same for a schema whose author may need to wait: an asynchronous refinement or change. */
 export async function parseWaiting(schema: z.ZodType, input: unknown): Promise<ParsedInput<unknown>> {
-  return toParsed(await schema.safeParseAsync(input))
+  return isTooMany(input) ? tooMany : toParsed(await schema.safeParseAsync(input))
 }
+
+const tooMany = { ok: false, message: `more than ${maxValues} values` } as const
+
+function isTooMany(input: unknown): boolean {
+  return countJson(input, maxValues) > maxValues
+}
+
+/** The model reads it, clients too, and it is kept. */
+const maxFaults = 20
+const maxMessageChars = 2_000
 
 function toParsed<Value>(result: z.ZodSafeParseResult<unknown>): ParsedInput<Value> {
   // The schema's output type is what the caller infers from it.
   if (result.success) return { ok: true, value: result.data as Value }
-  const message = result.error.issues
+  const { issues } = result.error
+  const told = issues
+    .slice(0, maxFaults)
     .map((issue) => (issue.path.length > 0 ? `${issue.path.join('.')}: ${issue.message}` : issue.message))
     .join('; ')
-  return { ok: false, message }
+  const message = cutEnd(told, maxMessageChars)
+  const left = issues.length - maxFaults
+  return { ok: false, message: left > 0 ? `${message}; and ${left} more` : message }
 }
 
 export function isZodType(input: ZodOrJsonSchema): input is z.ZodType {

@@ -180,6 +180,16 @@ describe('an answer that does not', () => {
     expect(notes(await engine.items(run))).toHaveLength(2)
   })
 
+  test('is corrected where it is made of more values than anybody checks', async () => {
+    const many = JSON.stringify(Array(50_001).fill('x'))
+    const { run, events } = await answer({
+      replies: [{ text: [many] }, '["x"]'],
+      output: z.array(z.string()),
+    })
+    expect(run.output_parsed).toEqual(['x'])
+    expect(eventsOfType(events, 'warning')[0]?.message).toContain('more than 50000 values')
+  })
+
   test('is not sent in later runs, nor its correction, nor what was thought for it', async () => {
     const replies: ScriptedReply[] = [
       { reasoning: 'Hm.', text: [wrong] },

@@ -80,6 +80,34 @@ describe('a call that cannot run is a result the model reads', () => {
     expect(end?.error?.code).toBe('tool_bad_arguments')
   })
 
+  const lister = tool({
+    name: 'it',
+    description: 'Takes texts.',
+    input: z.object({ list: z.array(z.string()) }),
+    execute: () => 1,
+  })
+
+  test('arguments with many faults: the first of them, and how many more there are', async () => {
+    const { end, read } = await callOnce({ tools: [lister], args: { list: Array(40_000).fill(1) } })
+    expect(end?.error?.code).toBe('tool_bad_arguments')
+    expect(read).toMatch(/^result Error: list\.0: .*; list\.19: [^;]*; and 39980 more$/)
+    expect(read?.length).toBeLessThan(2_200)
+  })
+
+  test('arguments with a fault that is long: its beginning', async () => {
+    const input = z.strictObject({})
+    const strict = tool({ name: 'it', description: 'Takes nothing.', input, execute: () => 1 })
+    const { read } = await callOnce({ tools: [strict], args: { ['x'.repeat(100_000)]: 1 } })
+    expect(read).toMatch(/xxx…$/)
+    expect(read?.length).toBeLessThan(2_200)
+  })
+
+  test('arguments of more values than anybody checks', async () => {
+    const { end, read } = await callOnce({ tools: [lister], args: { list: Array(50_000).fill('x') } })
+    expect(end?.error?.code).toBe('tool_bad_arguments')
+    expect(read).toBe('result Error: more than 50000 values')
+  })
+
   test('an approval policy that throws', async () => {
     const odd = tool({
       name: 'it',
