@@ -297,7 +297,10 @@ describe('the end', () => {
   })
 
   test('takes counts that make no sense as absent', async () => {
-    const usage = { ...noUsage, outputTokens: { total: Number.NaN, text: undefined, reasoning: -1 } }
+    const usage = {
+      inputTokens: { ...noUsage.inputTokens, total: 2 ** 40 },
+      outputTokens: { total: Number.NaN, text: undefined, reasoning: -1 },
+    }
     const { reply } = await collectReply(fromAiSdk(languageModel([finish('stop', usage)])))
     expect(reply.usage).toBeNull()
   })

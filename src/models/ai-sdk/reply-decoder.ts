@@ -9,6 +9,7 @@ import type { Usage } from '../../run-state.ts'
 import type { FinishReason, ModelPart, ModelReply } from '../model.ts'
 import { WholeCharacters } from '../whole-characters.ts'
 import { maxReplyBytes } from '../reply-limits.ts'
+import { tokenCount } from '../token-count.ts'
 import { toModelError } from './ai-sdk-error.ts'
 import { ReasoningBlocks } from './reasoning.ts'
 import { ToolCalls } from './tool-calls.ts'
@@ -207,22 +208,17 @@ function withCalls(said: FinishReason, calls: boolean): FinishReason {
 }
 
 function decodeUsage(wire: LanguageModelV4Usage): Usage | null {
-  const input = count(wire.inputTokens.total)
-  const output = count(wire.outputTokens.total)
+  const input = tokenCount(wire.inputTokens.total)
+  const output = tokenCount(wire.outputTokens.total)
   if (input === undefined && output === undefined) return null
   const usage: Usage = {
     input_tokens: input ?? 0,
     output_tokens: output ?? 0,
     total_tokens: (input ?? 0) + (output ?? 0),
   }
-  const cached = count(wire.inputTokens.cacheRead)
-  const reasoning = count(wire.outputTokens.reasoning)
+  const cached = tokenCount(wire.inputTokens.cacheRead)
+  const reasoning = tokenCount(wire.outputTokens.reasoning)
   if (cached !== undefined) usage.cached_input_tokens = cached
   if (reasoning !== undefined) usage.reasoning_tokens = reasoning
   return usage
-}
-
-/** Counts that make no sense are taken as absent. */
-function count(value: number | undefined): number | undefined {
-  return value !== undefined && Number.isSafeInteger(value) && value >= 0 ? value : undefined
 }
