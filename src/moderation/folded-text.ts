@@ -4,17 +4,24 @@
  * other alphabets that only look alike stay different.
  */
 
-const invisible = /\p{Cf}/gu
+/** Characters that are not seen, for the inside of a class of a pattern: format controls, variation selectors, fillers. */
+export const unseenCharacters = String.raw`\p{Cf}\p{Default_Ignorable_Code_Point}`
+
+const unseen = new RegExp(`[${unseenCharacters}]`, 'gu')
 const notAscii = /[^\0-\x7f]/
+
+export function withoutUnseen(text: string): string {
+  return text.replace(unseen, '')
+}
 
 /** NFKC, without characters that are not seen. */
 export function normalise(text: string): string {
   if (!notAscii.test(text)) return text
-  return text.replace(invisible, '').normalize('NFKC')
+  return withoutUnseen(text).normalize('NFKC')
 }
 
 /** The same for every spelling of a word. Folds piece by piece, where pieces are cut between a character and its accents. */
 export function fold(text: string): string {
   if (!notAscii.test(text)) return text.toLowerCase()
-  return text.replace(invisible, '').normalize('NFKD').toUpperCase().toLowerCase().normalize('NFKD')
+  return withoutUnseen(text).normalize('NFKD').toUpperCase().toLowerCase().normalize('NFKD')
 }

@@ -62,8 +62,15 @@ const signs: readonly (readonly [reason: string, sign: RegExp])[] = [
   ],
 ]
 
-/** Letters of the tag block spell out text that nobody sees. Flags of regions use a few of them, behind a black flag. */
-const hiddenText = /(?<!\u{1F3F4}[\u{E0061}-\u{E007A}]{0,6})[\u{E0020}-\u{E007E}]{4}/u
+/**
+ * Letters of the tag block and variation selectors spell out text that nobody sees. Flags of regions use a few tags, behind a
+ * black flag; a character has one selector.
+ */
+const hiddenText =
+  /(?<!\u{1F3F4}[\u{E0061}-\u{E007A}]{0,6})[\u{E0020}-\u{E007E}]{4}|[\u{FE00}-\u{FE0F}\u{E0100}-\u{E01EF}]{4}/u
+
+/** Marks of Markdown that stand before, behind or in the words of a sentence. */
+const emphasis = /[*~`]+/g
 
 /**
  * Whether a text looks as if it were written to steer the model that reads it. A heuristic, in English and a few phrases of
@@ -75,7 +82,7 @@ export function looksLikeInjection(text: string): Screening | undefined {
   const normal = normalise(text)
     .replace(/[\u2018\u2019]/g, "'")
     .replace(/[^\S\n]+/g, ' ')
-  const flat = normal.replaceAll('\n', ' ').replace(/ {2,}/g, ' ')
+  const flat = normal.replace(emphasis, '').replace(/[\n_]/g, ' ').replace(/ {2,}/g, ' ')
   const found = signs.find(([, sign]) => sign.test(flat) || sign.test(normal))
   return found && { flagged: true, reason: found[0] }
 }

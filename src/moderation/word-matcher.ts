@@ -1,32 +1,33 @@
 import { DefinitionError } from '../parse-definition.ts'
-import { fold } from './folded-text.ts'
+import { fold, unseenCharacters, withoutUnseen } from './folded-text.ts'
 import { needsMore, noMatch, type Search } from './text-scanner.ts'
 
 /** What words are made of, with what is not seen in them. */
-const wordCharacter = String.raw`[\p{L}\p{N}\p{M}\p{Cf}_]`
+const wordCharacters = String.raw`\p{L}\p{N}\p{M}${unseenCharacters}`
+const wordCharacter = `[${wordCharacters}]`
 /** Scripts that are written without spaces: each of their characters is taken for a word. */
 const single = String.raw`[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmr}\p{scx=Mymr}]`
 const singleLetter = `(?=\\p{L})${single}`
 /** Where a word begins: not where one goes on, unless each of its characters is a word. */
 const wordStart = `(?:(?=${singleLetter})|(?=${wordCharacter})(?:(?<!${wordCharacter})|(?<=${singleLetter})))`
 const word = new RegExp(
-  `(?:(?=\\p{L})${single}[\\p{M}\uff9e\uff9f]*|(?:(?!(?=\\p{L})${single})[\\p{L}\\p{N}\\p{M}\\p{Cf}_])+)`,
+  `(?:(?=\\p{L})${single}[\\p{M}\uff9e\uff9f]*|(?:(?!(?=\\p{L})${single})[${wordCharacters}])+)`,
   'uy',
 )
 /** What may stand between the words of a phrase. */
-const gap = /[\s\p{Pd}\p{Cf}*'’/]*/uy
+const gapCharacters = String.raw`\s\p{Pd}_*'’/`
+const gap = new RegExp(`[${gapCharacters}${unseenCharacters}]*`, 'uy')
 
 /** Of a word, without what is not seen in it. Nothing that longer words are made of is held back. */
 const maxWordChars = 256
 /** From the beginning of a phrase, with what is not seen: so much of a stream is held back for it. */
 const maxPhraseChars = 2_048
 
-const longGap = /[\s\p{Pd}*'’/]{2,}/gu
-const unseen = /\p{Cf}/gu
+const longGap = new RegExp(`[${gapCharacters}]{2,}`, 'gu')
 
 /** With the same words and phrases, as near to each other as can be. */
 export function squeeze(text: string): string {
-  return text.replace(unseen, '').replace(longGap, ' ')
+  return withoutUnseen(text).replace(longGap, ' ')
 }
 
 interface Node {
@@ -36,8 +37,8 @@ interface Node {
 
 /**
  * Finds words and phrases as a whole, in any case and spelling (see `fold`). The words of a phrase may be apart by spaces,
- * line breaks, dashes, slashes, asterisks and apostrophes, and by characters that are not seen: of a text that was not squeezed
- * as long as all of the phrase has 2,048 characters at most. Throws a `DefinitionError` on what is neither word nor phrase.
+ * line breaks, dashes, slashes, asterisks, underscores and apostrophes, and by characters that are not seen: of a text that was
+ * not squeezed as long as all of the phrase has 2,048 characters at most. Throws a `DefinitionError` on what is neither word nor phrase.
  */
 export function createWordSearch(words: readonly string[]): Search<'word'> {
   const root: Node = { next: new Map(), isEnd: false }
@@ -89,7 +90,7 @@ function matchPhrase(root: Node, text: string, place: { at: number; isWhole: boo
 }
 
 function isLongWord(text: string, from: number, to: number): boolean {
-  return to - from > maxWordChars && text.slice(from, to).replace(unseen, '').length > maxWordChars
+  return to - from > maxWordChars && withoutUnseen(text.slice(from, to)).length > maxWordChars
 }
 
 function readWord(text: string, at: number): number {
