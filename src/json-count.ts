@@ -1,4 +1,10 @@
 /**
+ * How many values JSON from outside may hold. A schema takes microseconds for each, and the thread serves everybody
+ * meanwhile.
+ */
+export const maxJsonValues = 50_000
+
+/**
  * How many values a JSON value is made of: itself, every element of its arrays and every entry of its objects. Counting
  * ends once it is past `limit`: a larger number than `limit` says no more than that. Does not recurse.
  */

@@ -1,8 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import type { MiddlewareHandler } from 'hono'
 import { AppError } from '../errors.ts'
-import { maxJsonDepth, nestsDeeperThan } from '../json-depth.ts'
-import { findJsonFault } from './json-fault.ts'
+import { maxJsonValues } from '../json-count.ts'
+import { findJsonExcess, maxJsonDepth } from '../json-depth.ts'
+import { findJsonFault, type JsonFault } from './json-fault.ts'
 import { nodeOf, type HttpContext, type HttpEnv } from './request.ts'
 
 /** Refuses bodies that say they are too large at once; the others are counted while they are read. */
@@ -23,7 +24,7 @@ export interface JsonBody {
 
 /**
  * The body as JSON. Throws `unsupported_media_type`, `body_too_large`, and `invalid_json` with `position` (UTF-16 units
- * from 0) and `reason` in its details. An empty body is `invalid_json` unless `optional`: then its value is undefined.
+ * from 0) and `reason` in its details, also for a body that nests too deep or holds too many values. An empty body is `invalid_json` unless `optional`: then its value is undefined.
  */
 export async function readJson(
   context: HttpContext,
@@ -111,20 +112,28 @@ function parseJson(bytes: Uint8Array): unknown {
   } catch (error) {
     throw new AppError('invalid_json', { message: 'The body is not valid UTF-8.', cause: error })
   }
-  if (nestsDeeperThan(text, maxJsonDepth)) {
-    throw new AppError('invalid_json', { message: `The body nests deeper than ${maxJsonDepth} levels.` })
-  }
+  const excess = findJsonExcess(text, { depth: maxJsonDepth, values: maxJsonValues })
+  if (excess) throw invalidJson({ reason: excesses[excess.of], position: excess.position })
   try {
     return JSON.parse(text)
   } catch (error) {
-    const { position, reason } = findJsonFault(text)
-    throw new AppError('invalid_json', {
-      message: `${reason} at position ${position}.`,
-      locations: [{ path: ['body'], message: `${reason} at position ${position}` }],
-      details: { position, reason },
-      cause: error,
-    })
+    throw invalidJson(findJsonFault(text), error)
   }
+}
+
+const excesses = {
+  depth: `Nests deeper than ${maxJsonDepth} levels`,
+  values: `Holds more than ${maxJsonValues} values`,
+}
+
+function invalidJson({ position, reason }: JsonFault, cause?: unknown): AppError {
+  const message = `${reason} at position ${position}`
+  return new AppError('invalid_json', {
+    message: `${message}.`,
+    locations: [{ path: ['body'], message }],
+    details: { position, reason },
+    cause,
+  })
 }
 
 function isJsonType(type: string): boolean {

@@ -43,7 +43,11 @@ function fail(scan: Scan, reason: string, position = scan.at): never {
 }
 
 function skipSpace(scan: Scan): void {
-  while (/[ \t\n\r]/.test(scan.text.charAt(scan.at))) scan.at++
+  for (;;) {
+    const code = scan.text.charCodeAt(scan.at)
+    if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return
+    scan.at++
+  }
 }
 
 const literal = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y
@@ -92,20 +96,26 @@ function scanArray(scan: Scan): void {
 function scanString(scan: Scan): void {
   const start = scan.at++
   for (; scan.at < scan.text.length; scan.at++) {
-    const character = scan.text.charAt(scan.at)
-    if (character === '"') {
+    const code = scan.text.charCodeAt(scan.at)
+    if (code === 0x22) {
       scan.at++
       return
     }
-    if (character < ' ') fail(scan, 'Invalid control character')
-    if (character === '\\') {
-      const escape = scan.text.slice(scan.at + 1, scan.at + 6)
-      if (/^u[0-9a-fA-F]{4}/.test(escape)) scan.at += 5
-      else if (/^["\\/bfnrt]/.test(escape)) scan.at++
-      else fail(scan, 'Invalid escape')
-    }
+    if (code < 0x20) fail(scan, 'Invalid control character')
+    if (code === 0x5c) scanEscape(scan)
   }
   fail(scan, 'Unterminated string', start)
+}
+
+const hexDigits = /[0-9a-fA-F]{4}/y
+
+/** Ends at the last character of the escape. */
+function scanEscape(scan: Scan): void {
+  const escaped = scan.text.charAt(scan.at + 1)
+  hexDigits.lastIndex = scan.at + 2
+  if (escaped === 'u' && hexDigits.test(scan.text)) scan.at += 5
+  else if (escaped !== '' && '"\\/bfnrt'.includes(escaped)) scan.at++
+  else fail(scan, 'Invalid escape')
 }
 
 function takes(scan: Scan, character: string): boolean {

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { findJsonFault } from '../../src/http/json-fault.ts'
-import { nestsDeeperThan } from '../../src/json-depth.ts'
+import { countJson } from '../../src/json-count.ts'
+import { findJsonExcess, nestsDeeperThan } from '../../src/json-depth.ts'
 
 test.for([
   ['', 0, 'Expecting value'],
@@ -15,6 +16,9 @@ test.for([
   ['"a\nb"', 2, 'Invalid control character'],
   [String.raw`"a\x"`, 2, 'Invalid escape'],
   [String.raw`"\u12g4"`, 1, 'Invalid escape'],
+  [String.raw`"\u12`, 1, 'Invalid escape'],
+  ['"a' + '\\', 2, 'Invalid escape'],
+  [String.raw`"\u00e9\"\n" x`, 13, 'Extra data'],
   ['01', 1, 'Extra data'],
   ['nul', 0, 'Expecting value'],
   [' [1] 2', 5, 'Extra data'],
@@ -61,4 +65,21 @@ test('nesting is counted outside of strings', () => {
   expect(nestsDeeperThan(JSON.stringify('['.repeat(200)), 100)).toBe(false)
   expect(nestsDeeperThan(JSON.stringify(`\\"${'['.repeat(200)}`), 100)).toBe(false)
   expect(nestsDeeperThan(`[${'[],'.repeat(200)}[]]`, 100)).toBe(false)
+})
+
+test('a text is never taken to hold fewer values than it does, and what is empty is counted twice', () => {
+  const emptyIn = (value: unknown): number => {
+    if (typeof value !== 'object' || value === null) return 0
+    const children = Object.values(value)
+    return children.length === 0 ? 1 : children.reduce<number>((sum, child) => sum + emptyIn(child), 0)
+  }
+  fc.assert(
+    fc.property(fc.jsonValue(), fc.nat(3), (value, indent) => {
+      const text = JSON.stringify(value, null, indent)
+      const counted = countJson(JSON.parse(text), Infinity) + emptyIn(JSON.parse(text))
+      expect(findJsonExcess(text, { depth: 1000, values: counted })).toBeUndefined()
+      if (counted > 1) expect(findJsonExcess(text, { depth: 1000, values: counted - 1 })?.of).toBe('values')
+    }),
+    { numRuns: 1000 },
+  )
 })

@@ -72,7 +72,13 @@ const faults: Fault[] = [
     code: 'invalid_json',
     more: { detail: 'The body is not valid UTF-8.' },
   },
-  { name: 'a body that nests too deeply', body: '['.repeat(500), status: 400, code: 'invalid_json' },
+  {
+    name: 'a body that nests too deeply',
+    body: '['.repeat(500),
+    status: 400,
+    code: 'invalid_json',
+    more: { position: 100, detail: 'Nests deeper than 100 levels at position 100.' },
+  },
   {
     name: 'another content type',
     body: '{}',

@@ -18,7 +18,7 @@ const inputItemSchema = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('message'),
     role: z.enum(['user', 'assistant', 'system']),
-    content: z.union([z.string(), z.array(partSchema).min(1)]),
+    content: z.union([z.string(), z.array(partSchema).min(1).max(1000)]),
   }),
 ])
 export type InputItem = z.infer<typeof inputItemSchema>
@@ -41,8 +41,14 @@ const inputSchema = z.union([
 ])
 
 const metadataSchema = z
-  .record(z.string().max(64), z.string().max(512))
-  .refine((metadata) => Object.keys(metadata).length <= 16, 'At most 16 entries')
+  .unknown()
+  // Before a look at the entries: a fault of each of very many is not worth the time.
+  .refine(hasFewEntries, { error: 'At most 16 entries', abort: true })
+  .pipe(z.record(z.string().max(64), z.string().max(512)))
+
+function hasFewEntries(value: unknown): boolean {
+  return typeof value !== 'object' || value === null || Object.keys(value).length <= 16
+}
 
 const options = runOptionsSchema.shape
 
@@ -84,7 +90,8 @@ export const toolResultsSchema = z.strictObject({
     .array(
       z.strictObject({
         call_id: z.string().min(1),
-        output: z.json(),
+        // Of a body that was JSON: what is there is JSON.
+        output: z.unknown().refine((output) => output !== undefined, 'Field required'),
         is_error: z.boolean().optional(),
       }),
     )
