@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { TookTooLong, within } from './bounded.ts'
+import { sharing, TookTooLong, within } from './bounded.ts'
 
 test('gives what the function gives, itself', () => {
   const value = { a: 1 }
@@ -31,4 +31,18 @@ test('one within another has what is left to the outer', () => {
   const slow = () => /^(a+)+$/.test(`${'a'.repeat(60)}!`)
   expect(() => within(20, () => within(60_000, slow))).toThrow(new TookTooLong(20))
   expect(within(1_000, () => within(1, () => 'through'))).toBe('through')
+})
+
+test('what shares a time has no more than what is left of it, and is not begun where nothing is', () => {
+  const slow = () => /^(a+)+$/.test(`${'a'.repeat(60)}!`)
+  const time = { ms: 30 }
+  expect(() => sharing(time, () => within(20, slow))).toThrow(new TookTooLong(20))
+  expect(time.ms).toBeLessThan(12)
+  expect(() => sharing(time, () => within(60_000, slow))).toThrow(TookTooLong)
+  expect(time.ms).toBeLessThanOrEqual(0)
+  let begun = false
+  expect(() => sharing(time, () => within(20, () => (begun = true)))).toThrow(TookTooLong)
+  expect(begun).toBe(false)
+  // Outside of it time is as long as ever.
+  expect(within(1_000, () => 'still here')).toBe('still here')
 })

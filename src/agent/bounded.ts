@@ -12,6 +12,24 @@ let place: Context | undefined
 let isBusy = false
 const script = new Script('task()')
 
+/** What several bounded pieces of work may take together, in milliseconds. They use it up. */
+export interface TimeLeft {
+  ms: number
+}
+
+let timeLeft: TimeLeft | undefined
+
+/** What a synchronous function gives. What it does `within` a time has no more than what is left, and takes from that. */
+export function sharing<T>(time: TimeLeft, task: () => T): T {
+  const outer = timeLeft
+  timeLeft = time
+  try {
+    return task()
+  } finally {
+    timeLeft = outer
+  }
+}
+
 /**
  * What a synchronous function gives. Throws `TookTooLong` after `ms`: for work whose length a caller decides, such as matching a
  * pattern that came with a request, which may need longer than the world exists. The function must leave nothing half done.
@@ -19,19 +37,24 @@ const script = new Script('task()')
  */
 export function within<T>(ms: number, task: () => T): T {
   if (isBusy) return task()
+  const shared = timeLeft
+  const timeout = shared ? Math.min(ms, Math.ceil(shared.ms)) : ms
+  if (timeout <= 0) throw new TookTooLong(ms)
   // Node's only way to stop what does not stop by itself; no other realm is meant: the function is ours.
   place ??= createContext({})
   place.task = task
   isBusy = true
+  const start = performance.now()
   try {
     // What the task gives comes through unchanged.
-    return script.runInContext(place, { timeout: ms }) as T
+    return script.runInContext(place, { timeout }) as T
   } catch (error) {
-    if (isTimeout(error)) throw new TookTooLong(ms)
+    if (isTimeout(error)) throw new TookTooLong(timeout)
     throw error
   } finally {
     place.task = undefined
     isBusy = false
+    if (shared) shared.ms -= performance.now() - start
   }
 }
 

@@ -1,7 +1,9 @@
+import { setImmediate } from 'node:timers/promises'
 import type { ErrorCode } from '../errors.ts'
 import type { ToolCallItem } from '../items.ts'
 import { logFault } from '../logger.ts'
 import { callAuthor } from './author-code.ts'
+import { sharing, type TimeLeft } from './bounded.ts'
 import type { CallApproval, RunContext } from './context.ts'
 import { cutEnd } from './cut-text.ts'
 import type { Agent, AnyTool, ApprovalContext } from './definitions.ts'
@@ -30,33 +32,56 @@ export type CallPlan = PlacedCall &
     | { kind: 'handoff'; to: Agent; why: string }
   )
 
+/** What the checks of one reply may take together, of those that may take long. */
+const maxChecksMs = 500
+
+/** Beyond it others have a turn before the next check. */
+const maxTurnMs = 10
+
 /**
  * Decides about each call that has no result: prepare (does the tool exist, do the arguments fit), then authorise (does it
  * need a person's word, was it started by a holder that died). Nothing runs here. Never rejects: where a run is interrupted
  * meanwhile, its reply is still to be committed.
  */
 export async function planCalls(context: RunContext, calls: readonly PlacedCall[]): Promise<CallPlan[]> {
-  const tools = toolsOf(context)
-  return Promise.all(
-    calls.map(async (placed) => {
-      try {
-        return await planCall(context, placed, await tools)
-      } catch (error) {
-        // The author's own code: a schema or an approval policy that throws, or had not answered when the run was interrupted.
-        if (!context.signal.aborted) {
-          const fields = { tool: placed.call.name }
-          logFault(context.logger, { error, message: 'checking a tool call failed', fields, level: 'error' })
-        }
-        const message = 'The call could not be checked.'
-        return { ...placed, kind: 'refuse' as const, code: 'tool_failed' as const, message }
-      }
-    }),
-  )
+  try {
+    return await planAll(context, calls, await toolsOf(context))
+  } catch (error) {
+    return calls.map((placed) => planUnchecked(context, placed, error))
+  }
 }
 
 type Tools = ReadonlyMap<string, AnyTool>
 
-async function planCall(context: RunContext, placed: PlacedCall, tools: Tools): Promise<CallPlan> {
+async function planAll(context: RunContext, calls: readonly PlacedCall[], tools: Tools): Promise<CallPlan[]> {
+  const time: TimeLeft = { ms: maxChecksMs }
+  let before = time.ms
+  const plans: Promise<CallPlan>[] = []
+  for (const placed of calls) {
+    const plan = planCall(context, placed, { tools, time })
+    plans.push(plan.catch((error: unknown) => planUnchecked(context, placed, error)))
+    if (before - time.ms < maxTurnMs) continue
+    await setImmediate()
+    before = time.ms
+  }
+  return Promise.all(plans)
+}
+
+/** The author's own code: a schema or an approval policy that throws, or had not answered when the run was interrupted. */
+function planUnchecked(context: RunContext, placed: PlacedCall, error: unknown): CallPlan {
+  if (!context.signal.aborted) {
+    const fields = { tool: placed.call.name }
+    logFault(context.logger, { error, message: 'checking a tool call failed', fields, level: 'error' })
+  }
+  return { ...placed, kind: 'refuse', code: 'tool_failed', message: 'The call could not be checked.' }
+}
+
+/** The arguments are checked before anything is waited for. */
+async function planCall(
+  context: RunContext,
+  placed: PlacedCall,
+  { tools, time }: { tools: Tools; time: TimeLeft },
+): Promise<CallPlan> {
   const { call } = placed
   const tool = tools.get(call.name)
   if (!tool) return planForeign(context, placed, tools)
@@ -66,7 +91,7 @@ async function planCall(context: RunContext, placed: PlacedCall, tools: Tools): 
   const written = decided
     ? (decided.decision?.arguments ?? decided.arguments)
     : parseArguments(call.arguments)
-  const parsed = typeof written === 'string' ? notJson(written) : tool.parse(written)
+  const parsed = typeof written === 'string' ? notJson(written) : sharing(time, () => tool.parse(written))
   if (!parsed.ok) {
     return refuseMisfit(context, placed, { code: 'tool_bad_arguments', message: parsed.message })
   }

@@ -34,21 +34,35 @@ const slowKeywords = /"(?:pattern|patternProperties|\$ref|allOf|anyOf|oneOf)":/
 
 /** Only for schemas that need it: it takes a hundred times as long as a small check. */
 function limited(checked: z.ZodType, convert: () => z.ZodType): z.ZodType {
-  let current = checked
+  let idle: z.ZodType | undefined = checked
+  const check = (value: unknown) => {
+    const current = idle ?? convert()
+    // One that is stopped does not come back: that may be where it prepares itself.
+    idle = undefined
+    const result = current.safeParse(value)
+    idle = current
+    return result
+  }
   return z.transform((value: unknown, context) => {
     try {
       return told(
-        within(maxCheckMs, () => current.safeParse(value)),
+        within(maxCheckMs, () => check(value)),
         context,
       )
     } catch (error) {
       if (!(error instanceof TookTooLong)) throw error
-      // It was stopped anywhere, also where it prepares itself.
-      current = convert()
-      context.addIssue({ code: 'custom', message: 'could not be checked in time' })
+      context.addIssue({ code: 'custom', message: 'could not be checked in time', params: { tookTooLong } })
       return z.NEVER
     }
   })
+}
+
+/** Marks the fault of a value whose check was stopped. */
+const tookTooLong = Symbol('took too long')
+
+/** Whether the check of a value was stopped: the next one like it will be, too. */
+export function wasStopped(issues: readonly z.core.$ZodIssue[]): boolean {
+  return issues.some((issue) => issue.code === 'custom' && issue.params?.tookTooLong === tookTooLong)
 }
 
 function inheritedNames(): string[] {

@@ -108,6 +108,40 @@ describe('a call that cannot run is a result the model reads', () => {
     expect(read).toBe('result Error: more than 50000 values')
   })
 
+  test('arguments whose checks would take very long together: others have their turns, and the last are not begun', async () => {
+    const patterned = tool({
+      name: 'it',
+      description: 'Takes what never ends.',
+      input: { type: 'object', properties: { text: { type: 'string', pattern: '^(a+)+$' } } },
+      execute: ({ text }) => text,
+    })
+    const seen: string[] = []
+    const watched = {
+      ...patterned,
+      parse: (input: unknown) => {
+        seen.push('check')
+        setImmediate(() => seen.push('turn'))
+        return patterned.parse(input)
+      },
+    }
+    const good = { name: 'it', arguments: { text: 'aaa' } }
+    const slow = { name: 'it', arguments: { text: `${'a'.repeat(60)}!` } }
+    const slows = Array<typeof slow>(20).fill(slow)
+    const model = scriptedModel([{ toolCalls: [good, ...slows] }, { toolCalls: [good] }, 'Went on.'])
+    const engine = await startEngine({ model, agent: { tools: [watched] } })
+    const before = process.threadCpuUsage()
+    const { events } = await engine.finish()
+    const { user } = process.threadCpuUsage(before)
+    const ends = eventsOfType(events, 'tool.end')
+    const refused = ends.filter(({ error }) => error?.code === 'tool_bad_arguments')
+    expect([ends.length, refused.length]).toEqual([22, 20])
+    // The next reply has its own time.
+    expect(ends.at(-1)?.error).toBeUndefined()
+    // Each of them alone may take a quarter of a second.
+    expect(user).toBeLessThan(2_000_000)
+    expect(seen.indexOf('turn')).toBeLessThanOrEqual(2)
+  })
+
   test('an approval policy that throws', async () => {
     const odd = tool({
       name: 'it',
