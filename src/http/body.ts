@@ -24,7 +24,8 @@ export interface JsonBody {
 
 /**
  * The body as JSON. Throws `unsupported_media_type`, `body_too_large`, and `invalid_json` with `position` (UTF-16 units
- * from 0) and `reason` in its details, also for a body that nests too deep or holds too many values. An empty body is `invalid_json` unless `optional`: then its value is undefined.
+ * from 0) and `reason` in its details, also for one that nests too deep or holds too many values. An empty body is
+ * `invalid_json` unless `optional`: then its value is undefined.
  */
 export async function readJson(
   context: HttpContext,
