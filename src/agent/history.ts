@@ -20,10 +20,14 @@ export interface HistoryLimits {
 /** How many earlier runs are ever read for one request. */
 export const maxHistoryRuns = 500
 
+/** How much of them, in characters as stored: about what providers take at once. The run before is always read whole. */
+export const maxHistoryChars = 16 * 1024 * 1024
+
 export interface BuiltHistory {
   items: ModelItem[]
   /** The earlier turns that are sent along. */
   turns: number
+  /** Something is not sent that no summary of this run stands for. */
   trimmed: boolean
   /** What was left out, oldest first. Behind the summary that stands for what was before it, where there is one. */
   left: Turn[]
@@ -42,18 +46,19 @@ interface Turn {
  * calls are left out, every call is followed by exactly one result, in call order: one that a later run brought, or a made-up
  * one where there is none. A summary stands for the runs it was made of. Over the limits whole turns are left out, oldest
  * first; the newest summary and this run's own turn always stay. `share`: how much of the tokens that are left for earlier
- * turns may be taken, default 1.
+ * turns may be taken, default 1. `complete`: whether `earlier` is all there is.
  */
 export function buildHistory(input: {
   earlier: readonly PlacedItem[]
   own: readonly PlacedItem[]
   limits: HistoryLimits
   share?: number
+  complete?: boolean
 }): BuiltHistory {
   const results = resultsOf(input)
   let own = pairCalls(currentNotes(input.own), results)
   if (input.earlier.length === 0)
-    return { items: own, turns: 0, trimmed: false, left: [], summary: undefined }
+    return { items: own, turns: 0, trimmed: input.complete === false, left: [], summary: undefined }
   const summary = newestSummary(input)
   const turns = toTurns(afterSummary(groupByRun(input.earlier), summary), results)
   // Calls of the run before, whose results are this run's input.
@@ -70,16 +75,20 @@ export function buildHistory(input: {
   }
   const kept = turns.slice(first)
   const items = [...opening, ...kept.flatMap((turn) => turn.items), ...own]
-  return { items, turns: kept.length, trimmed: first > 0, left: turns.slice(0, first), summary }
+  const unread = input.complete === false && !input.own.some(isSummary)
+  return { items, turns: kept.length, trimmed: first > 0 || unread, left: turns.slice(0, first), summary }
 }
 
 function newestSummary(input: {
   earlier: readonly PlacedItem[]
   own: readonly PlacedItem[]
 }): NoteItem | undefined {
-  const isSummary = ({ item }: PlacedItem) => item.type === 'note' && item.kind === 'summary'
   const found = input.own.findLast(isSummary) ?? input.earlier.findLast(isSummary)
   return found?.item.type === 'note' ? found.item : undefined
+}
+
+function isSummary({ item }: PlacedItem): boolean {
+  return item.type === 'note' && item.kind === 'summary'
 }
 
 function afterSummary(runs: Run[], summary: NoteItem | undefined): Run[] {

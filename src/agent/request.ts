@@ -27,12 +27,13 @@ export async function prepareRequest(
   const limits = historyLimits(context, model)
   if (input.maxTurns !== undefined) limits.maxTurns = Math.min(input.maxTurns, limits.maxTurns ?? Infinity)
   const earlier = await context.history()
-  const { items, turns, trimmed, summary } = buildHistory({
+  const { items, turns, trimmed } = buildHistory({
     earlier: earlier.items,
+    complete: earlier.complete,
     own: context.items,
     limits,
   })
-  if (trimmed || (!earlier.complete && !summary)) {
+  if (trimmed) {
     const message = 'The oldest turns of the conversation were left out of the request.'
     warnOnce(context, { code: 'history_trimmed', message })
   }
@@ -65,14 +66,15 @@ function mayChoose(choice: ToolChoice, tools: readonly ModelTool[]): boolean {
   return typeof choice === 'string' || tools.some(({ name }) => name === choice.name)
 }
 
+/** Where the window of a model is not known: that of the largest ones in use. */
+const largestWindow = 1_000_000
+
 /** The agent's limits; where it has none for tokens, three quarters of the window of the model that is asked. */
 export function historyLimits(context: RunContext, model = context.models[0]): HistoryLimits {
   const { maxTokens, maxTurns } = context.agent.history
-  const limits: HistoryLimits = {}
+  const { contextWindow = largestWindow } = model ?? {}
+  const limits: HistoryLimits = { maxTokens: maxTokens ?? contextWindow * 0.75 }
   if (maxTurns !== undefined) limits.maxTurns = maxTurns
-  const contextWindow = model?.contextWindow
-  if (maxTokens !== undefined) limits.maxTokens = maxTokens
-  else if (contextWindow !== undefined) limits.maxTokens = contextWindow * 0.75
   return limits
 }
 

@@ -31,13 +31,15 @@ const maxTurnChars = 20_000
 export async function summarise(context: RunContext): Promise<void> {
   const { summarise: options } = context.agent.history
   if (!options || context.warned.some(({ code }) => code === 'summary_failed')) return
-  const { items: earlier } = await context.history()
+  const { items: earlier, complete } = await context.history()
   if (earlier.length === 0) return
   const limits = historyLimits(context)
   const parts = { earlier, own: context.items }
-  if (!buildHistory({ ...parts, limits }).trimmed) return
+  const { trimmed, turns } = buildHistory({ ...parts, complete, limits })
+  if (!trimmed) return
   // More than must go, about half of what is sent: the next turn should not need a summary of its own.
-  const maxTurns = Math.min(options.keepTurns, Math.floor((limits.maxTurns ?? Infinity) / 2))
+  const mostTurns = complete ? (limits.maxTurns ?? Infinity) : turns
+  const maxTurns = Math.min(options.keepTurns, Math.floor(mostTurns / 2))
   const { left, summary } = buildHistory({ ...parts, limits: { ...limits, maxTurns }, share: 0.5 })
   const last = left.at(-1)
   if (!last) return

@@ -1,6 +1,8 @@
 import { describe, expect } from 'vitest'
 import { createId } from '../ids.ts'
 import type { Item, NoteItem } from '../items.ts'
+import type { RunRecord } from '../store/store.ts'
+import { maxPageChars } from '../store/store.ts'
 import type { OpenStore, StoreScene } from './store-scene.ts'
 import { assistantMessage, placed, sceneTest, session, userMessage, warning } from './store-scene.ts'
 
@@ -56,6 +58,32 @@ function describeRunReads(open: OpenStore): void {
         [1],
         false,
       ])
+    })
+
+    it('are listed in pages that are not too large with their answers, one run at the least', async (scene) => {
+      const made: RunRecord[] = []
+      for (const share of [0.5, 0.4, 0.3, 1.1]) {
+        const run = await scene.run({ options: { metadata: { k: 'x'.repeat(0.1 * maxPageChars) } } })
+        const answer = assistantMessage('y'.repeat(share * maxPageChars))
+        const thought = assistantMessage('z'.repeat(maxPageChars))
+        const ended = { usage: run.usage, steps: 1, error: null, output: [answer.id] }
+        await scene.commit(run, {
+          items: placed(1, [answer, thought]),
+          events: [
+            { seq: run.last_seq + 1, type: 'run.end', status: 'completed', stop_reason: 'final', ...ended },
+          ],
+          end: { status: 'completed', stop_reason: 'final', error: null, output: [answer.id] },
+        })
+        made.push(run)
+      }
+      const listed = async (after?: RunRecord) => {
+        const input = { limit: 100, ...(after && { after: after.id }) }
+        const { data, has_more } = await scene.store.runs.list(scene.scope, input)
+        return [data.map(({ id }) => made.findIndex((run) => run.id === id)), has_more]
+      }
+      expect(await listed()).toEqual([[3], true])
+      expect(await listed(made[3])).toEqual([[2, 1], true])
+      expect(await listed(made[1])).toEqual([[0], false])
     })
 
     it('give the items that are asked for by their ids, and no others', async (scene) => {
@@ -115,7 +143,7 @@ function describeHistory(open: OpenStore): void {
       await scene.cancel(cancelled)
       await scene.finish(cancelled, 'cancelled')
       const last = await scene.run({ conversation: session('a'), input: [userMessage('now')] })
-      const history = await scene.store.items.history({ run_id: last.id, max_runs: 100 })
+      const history = await scene.store.items.history({ run_id: last.id, max_runs: 100, max_chars: 10_000 })
       expect(texts(history.items)).toEqual(['one', 're one', 'two', 'whole', 'three'])
       expect(history.complete).toBe(true)
       expect(history.items[0]).toMatchObject({ position: 0, step: null, void: false })
@@ -125,16 +153,37 @@ function describeHistory(open: OpenStore): void {
       for (const text of ['one', 'two', 'three']) await turn(scene, text)
       const last = await scene.run({ conversation: session('a') })
       const read = async (max_runs: number) => {
-        const { items, complete } = await scene.store.items.history({ run_id: last.id, max_runs })
+        const { items, complete } = await scene.store.items.history({
+          run_id: last.id,
+          max_runs,
+          max_chars: 10_000,
+        })
         return [texts(items), complete]
       }
       expect(await read(2)).toEqual([['two', 're two', 'three', 're three'], false])
       expect(await read(3)).toEqual([['one', 're one', 'two', 're two', 'three', 're three'], true])
       const alone = await scene.run()
-      expect(await scene.store.items.history({ run_id: alone.id, max_runs: 5 })).toEqual({
+      expect(await scene.store.items.history({ run_id: alone.id, max_runs: 5, max_chars: 10_000 })).toEqual({
         items: [],
         complete: true,
       })
+    })
+
+    it('history stops before it is more than may be read, with the newest run whole', async (scene) => {
+      for (const text of ['one', 'two', 'three', 'x'.repeat(1000)]) await turn(scene, text)
+      const last = await scene.run({ conversation: session('a') })
+      const read = async (max_chars: number, max_runs = 10) => {
+        const { items, complete } = await scene.store.items.history({ run_id: last.id, max_runs, max_chars })
+        return [texts(items).map((text) => text.slice(-5)), complete]
+      }
+      const newest = ['xxxxx', 'xxxxx']
+      expect(await read(0)).toEqual([newest, false])
+      expect(await read(2000)).toEqual([newest, false])
+      const { items } = await scene.store.items.history({ run_id: last.id, max_runs: 2, max_chars: 1e6 })
+      const ofTwo = items.reduce((sum, { item }) => sum + JSON.stringify(item).length, 0)
+      expect(await read(ofTwo - 1)).toEqual([newest, false])
+      expect(await read(ofTwo)).toEqual([['three', 'three', ...newest], false])
+      expect((await read(1e6))[1]).toBe(true)
     })
 
     it('history ends at what the newest summary stands for, for every run that continues it', async (scene) => {
@@ -143,7 +192,11 @@ function describeHistory(open: OpenStore): void {
       const [first, second, third] = runs
       const read = async (parent: { id: string }, max_runs = 100) => {
         const branch = await scene.run({ parent_run_id: parent.id })
-        const { items, complete } = await scene.store.items.history({ run_id: branch.id, max_runs })
+        const { items, complete } = await scene.store.items.history({
+          run_id: branch.id,
+          max_runs,
+          max_chars: 10_000,
+        })
         return [texts(items), complete]
       }
       const older = await turn(scene, 'four', { summary: { text: 'so far', through: first!.id } })
@@ -166,7 +219,7 @@ function describeHistory(open: OpenStore): void {
       const first = await turn(scene, 'one')
       await turn(scene, 'two')
       const branch = await scene.run({ parent_run_id: first.id })
-      const { items } = await scene.store.items.history({ run_id: branch.id, max_runs: 5 })
+      const { items } = await scene.store.items.history({ run_id: branch.id, max_runs: 5, max_chars: 10_000 })
       expect(texts(items)).toEqual(['one', 're one'])
     })
 
@@ -179,7 +232,7 @@ function describeHistory(open: OpenStore): void {
       await scene.finish(first)
       await scene.claim()
       expect(texts((await list())!.data)).toEqual(['one', 'two'])
-      const { items } = await scene.store.items.history({ run_id: second.id, max_runs: 5 })
+      const { items } = await scene.store.items.history({ run_id: second.id, max_runs: 5, max_chars: 10_000 })
       expect(texts(items)).toEqual(['one'])
     })
 
@@ -207,6 +260,30 @@ function describeHistory(open: OpenStore): void {
         data: [],
         has_more: false,
       })
+    })
+
+    it('of a conversation come in pages that are not too large, one item at the least', async (scene) => {
+      const sizes = [0.6, 0.3, 0.2, 1.5, 0.1].map((share) => Math.round(share * maxPageChars))
+      const input = sizes.slice(0, 2).map((size) => userMessage('x'.repeat(size)))
+      const run = await scene.run({ conversation: session('a'), input })
+      const said = sizes.slice(2).map((size) => assistantMessage('x'.repeat(size)))
+      await scene.commit(run, { items: placed(2, said) })
+      const page = async (order: 'asc' | 'desc', after?: string) => {
+        const read = await scene.store.items.ofConversation(scene.scope, run.conversation_id!, {
+          limit: 100,
+          order,
+          ...(after !== undefined && { after }),
+        })
+        return [read!.data.map(({ position }) => position), read!.has_more]
+      }
+      const ids = [...input, ...said].map(({ id }) => id)
+      expect(await page('asc')).toEqual([[0, 1], true])
+      expect(await page('asc', ids[1])).toEqual([[2], true])
+      expect(await page('asc', ids[2])).toEqual([[3], true])
+      expect(await page('asc', ids[3])).toEqual([[4], false])
+      expect(await page('desc')).toEqual([[4], true])
+      expect(await page('desc', ids[4])).toEqual([[3], true])
+      expect(await page('desc', ids[3])).toEqual([[2, 1], true])
     })
 
     it('a conversation without a claimed run has no items', async (scene) => {

@@ -209,6 +209,44 @@ describe('trimming', () => {
     expect(lines).toEqual([...turn(3), ...turn(4), 'user: last'])
   })
 
+  test('by default to what fits the largest windows, where that of the model is not known', async () => {
+    const model = scriptedModel(['First.', 'Second.', 'Third.'])
+    const engine = await startEngine({ model })
+    await engine.finish({ input: 'x'.repeat(2_000_000), conversation: session })
+    await engine.finish({ input: 'y'.repeat(1_000_000), conversation: session })
+    const { events } = await engine.finish({ input: 'last', conversation: session })
+    expect(transcript(model.calls[2]).map((line) => line.slice(0, 10))).toEqual([
+      'user: yyyy',
+      'assistant:',
+      'user: last',
+    ])
+    expect(eventsOfType(events, 'warning')).toMatchObject([{ code: 'history_trimmed' }])
+  })
+
+  test('to what is read of large turns, which is read once', async () => {
+    const asked: number[] = []
+    const model = scriptedModel((_request, index) => `answer ${index}`)
+    const engine = await startEngine({
+      model,
+      agent: { history: { maxTurns: 3 } },
+      wrapStore: (store) => ({
+        ...store,
+        items: {
+          ...store.items,
+          history(input) {
+            asked.push(input.max_chars)
+            return store.items.history({ ...input, max_chars: 1 })
+          },
+        },
+      }),
+    })
+    for (let i = 0; i < 5; i++) await engine.finish({ input: `question ${i}`, conversation: session })
+    const { events } = await engine.finish({ input: 'last', conversation: session })
+    expect(transcript(model.calls.at(-1))).toEqual([...turn(4), 'user: last'])
+    expect(eventsOfType(events, 'warning')).toMatchObject([{ code: 'history_trimmed' }])
+    expect(asked).toEqual(Array.from({ length: 5 }, () => 16 * 1024 * 1024))
+  })
+
   test('where there are more turns than are ever read, a warning tells', async () => {
     const engine = await startEngine({
       model: scriptedModel(['ok'], { atEnd: 'repeat' }),

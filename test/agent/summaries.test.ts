@@ -207,6 +207,23 @@ describe('runs that share a summarised past', () => {
     expect(transcript(two.calls[0])).toEqual([sum('Sum.'), 'user: three', 'assistant: Three.', 'user: four'])
   })
 
+  test('is made where no more is read, of what was, and once', async () => {
+    const { talk, sent, asked } = await chat({
+      history: { summarise: {} },
+      engine: {
+        wrapStore: (store) => ({
+          ...store,
+          items: { ...store.items, history: (input) => store.items.history({ ...input, max_chars: 1000 }) },
+        }),
+      },
+    })
+    await talk(1, 4)
+    expect(asked()).toEqual([])
+    await talk(5, 5)
+    expect(sent()).toEqual([sum('summary 0'), ...turns(4, 4), 'user: question 5'])
+    expect(asked()).toHaveLength(1)
+  })
+
   test('what a summary stands for is not read from the store again', async () => {
     const read: number[] = []
     const { talk } = await chat({

@@ -25,6 +25,28 @@ test('runs are listed, newest first, in pages and by what they are', async () =>
   expect((await call(server, '/v1/runs?agent=assistant&status=completed')).json.data).toHaveLength(3)
 })
 
+test('a page of large entries ends early, and the next goes on behind it', async () => {
+  const text = 'y'.repeat(1_500_000)
+  const server = await serving(always(text))
+  for (let i = 0; i < 3; i++) await call(server, runs, { input: `x${i}`, session_id: 's' })
+  const readAll = async (path: string) => {
+    const pages: string[][] = []
+    for (let after = '', more = true; more;) {
+      const { json } = await call(server, `${path}${after}`)
+      pages.push(json.data.map(({ id }: Json) => id))
+      more = json.has_more
+      after = `&after=${json.last_id}`
+    }
+    return pages
+  }
+  const { json: conversations } = await call(server, '/v1/conversations')
+  const items = await readAll(`/v1/conversations/${conversations.data[0].id}/items?limit=100`)
+  expect(items.map((page) => page.length)).toEqual([4, 2])
+  const listed = await readAll('/v1/runs?limit=100')
+  expect(listed.map((page) => page.length)).toEqual([2, 1])
+  expect(new Set([...items, ...listed].flat()).size).toBe(9)
+})
+
 test('a page after what no list gives is refused', async () => {
   const server = await serving(always('x'))
   const { json: run } = await call(server, runs, { input: 'x', session_id: 's' })

@@ -44,7 +44,7 @@ async function readStatements(): Promise<string[]> {
   const statements: string[] = []
   const note = <P extends unknown[], R>(sql: string): Query<P, R> => {
     statements.push(sql)
-    return { get: () => undefined, all: () => [] }
+    return { get: () => undefined, all: () => [], each: () => {} }
   }
   const reader: Reader = { rows: note, values: note, close: () => {} }
   const writer: WriterClient = {

@@ -1,6 +1,7 @@
 import type { PlacedItem } from '../../items.ts'
 import type { Store } from '../store.ts'
 import { anyDepth, chain } from './chain-sql.ts'
+import { createPage } from './page.ts'
 import type { Reader } from './reader.ts'
 import type { ItemRow } from './rows.ts'
 import { itemColumns, toPlacedItem } from './rows.ts'
@@ -28,19 +29,27 @@ function createHistory(reader: Reader): Store['items']['history'] {
   const spoken = reader.rows<[string], ItemRow>(
     `SELECT ${itemColumns} FROM items WHERE run_id = ? AND void = 0 ORDER BY position`,
   )
-  return async ({ run_id, max_runs }) => {
+  return async ({ run_id, max_runs, max_chars }) => {
     const turns: PlacedItem[][] = []
+    let size = 0
     let summarisedThrough: string | undefined
     let id = parentOf.get(run_id) ?? null
     // From run to run: a long conversation that has a summary costs no more than what came after it.
     while (id !== null && id !== summarisedThrough && turns.length < max_runs) {
-      const said = spoken.all(id).map(toPlacedItem)
+      const rows = spoken.all(id)
+      for (const row of rows) size += itemSize(row)
+      if (size > max_chars && turns.length > 0) break
+      const said = rows.map(toPlacedItem)
       turns.push(said)
       summarisedThrough ??= summarisedIn(said)
       id = parentOf.get(id) ?? null
     }
     return { items: turns.toReversed().flat(), complete: id === null || id === summarisedThrough }
   }
+}
+
+function itemSize(row: ItemRow): number {
+  return row[4].length
 }
 
 /** The run that the newest of its summaries goes up to. */
@@ -60,8 +69,8 @@ function createConversationItems(reader: Reader): Store['items']['ofConversation
   const runsOf = reader.values<[string, number], string>(`${chain} SELECT id FROM chain ORDER BY depth`)
   const select = `SELECT ${itemColumns} FROM items WHERE run_id = ? AND void = 0 AND position`
   const itemsOf = {
-    asc: reader.rows<[string, number, number], ItemRow>(`${select} > ? ORDER BY position LIMIT ?`),
-    desc: reader.rows<[string, number, number], ItemRow>(`${select} < ? ORDER BY position DESC LIMIT ?`),
+    asc: reader.rows<[string, number], ItemRow>(`${select} > ? ORDER BY position`),
+    desc: reader.rows<[string, number], ItemRow>(`${select} < ? ORDER BY position DESC`),
   }
   const beyond = { asc: -1, desc: Number.MAX_SAFE_INTEGER }
 
@@ -75,11 +84,12 @@ function createConversationItems(reader: Reader): Store['items']['ofConversation
     const newestFirst = runsOf.all(head, anyDepth)
     const [depth, position] = cursor ?? [order === 'asc' ? newestFirst.length - 1 : 0, beyond[order]]
     const runs = order === 'asc' ? newestFirst.slice(0, depth + 1).toReversed() : newestFirst.slice(depth)
-    const rows: ItemRow[] = []
+    const page = createPage<ItemRow>({ limit, sizeOf: itemSize })
+    const take = (row: ItemRow) => page.take(row)
     for (const [i, run] of runs.entries()) {
-      rows.push(...itemsOf[order].all(run, i === 0 ? position : beyond[order], limit + 1 - rows.length))
-      if (rows.length > limit) break
+      itemsOf[order].each(take, run, i === 0 ? position : beyond[order])
+      if (page.hasMore) break
     }
-    return { data: rows.slice(0, limit).map(toPlacedItem), has_more: rows.length > limit }
+    return { data: page.rows.map(toPlacedItem), has_more: page.hasMore }
   }
 }

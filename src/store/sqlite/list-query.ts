@@ -1,5 +1,6 @@
 import type { Scope } from '../../identity/principal.ts'
 import type { Page } from '../store.ts'
+import { createPage, textSize } from './page.ts'
 import type { Query, Reader } from './reader.ts'
 import { toScopeColumns } from './text-column.ts'
 
@@ -18,9 +19,11 @@ export function createListQuery<Row extends unknown[], Result>(
     /** The column whose own index to use where it is filtered by: it leaves less to look at than the owner does. */
     narrowest: string
     toRecord: (row: Row) => Result
+    /** Characters that a row is shown with and does not hold itself. */
+    sizeBeside?: (row: Row) => number
   },
 ): (scope: Scope, page: Page, filters: Filters) => { data: Result[]; has_more: boolean } {
-  const { table, columns, narrowest, toRecord } = options
+  const { table, columns, narrowest, toRecord, sizeBeside } = options
   const queries = new Map<string, Query<unknown[], Row>>()
 
   const queryFor = (conditions: string): Query<unknown[], Row> => {
@@ -46,7 +49,8 @@ export function createListQuery<Row extends unknown[], Result>(
     }
     for (const [column, value] of filters) add(`${column} = ?`, value)
     add('id < ?', after)
-    const rows = queryFor(conditions).all(...values, limit + 1)
-    return { data: rows.slice(0, limit).map(toRecord), has_more: rows.length > limit }
+    const page = createPage<Row>({ limit, sizeOf: (row) => textSize(row) + (sizeBeside?.(row) ?? 0) })
+    queryFor(conditions).each((row) => page.take(row), ...values, limit + 1)
+    return { data: page.rows.map(toRecord), has_more: page.hasMore }
   }
 }

@@ -6,6 +6,8 @@ import { openReadable, toStoreError } from './database.ts'
 export interface Query<P extends unknown[], R> {
   get(...parameters: P): R | undefined
   all(...parameters: P): R[]
+  /** Rows are read one by one, for as long as `take` says true. */
+  each(take: (row: R) => boolean, ...parameters: P): void
 }
 
 /** The read side of the file, on the thread that asks. Sees everything that was committed before a query starts. */
@@ -44,5 +46,9 @@ function lazyQuery<P extends unknown[], R>(db: Database, prepare: () => Statemen
   return {
     get: (...parameters) => answer((ready) => ready.get(...parameters)),
     all: (...parameters) => answer((ready) => ready.all(...parameters)),
+    each: (take, ...parameters) =>
+      answer((ready) => {
+        for (const row of ready.iterate(...parameters)) if (!take(row)) return
+      }),
   }
 }

@@ -195,8 +195,13 @@ function createList(reader: Reader): Store['runs']['list'] {
   })
   return async (scope, input) =>
     list(scope, input, [
+  // Of the content only the length is looked up.
+  const answerSize = reader.values<[string, string], number>(
+    `SELECT sum(octet_length(item)) FROM items WHERE run_id = ? AND item_id IN (SELECT value FROM json_each(?))`,
+  )
       ['status', input.status],
       ['agent', input.agent],
       ['conversation_id', input.conversation_id],
     ])
 }
+    sizeBeside: (row) => answerSize.get(row[0], row[20]) ?? 0,
