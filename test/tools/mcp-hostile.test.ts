@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { systemClock, type Clock } from '../../src/clock.ts'
 import {
   closedBy,
   sendError,
@@ -53,6 +54,33 @@ test.each(['\n', '\r\n', '\r'])(
     await source.logged('mcp server listed its tools again')
   },
 )
+
+test('a list that took long to read is not read again before ten times as long has passed', async () => {
+  let now = 0
+  const paused = Promise.withResolvers<void>()
+  const clock: Clock = {
+    ...systemClock,
+    monotonic: () => now,
+    after(ms, call) {
+      if (ms !== 20_000) return systemClock.after(ms, call)
+      paused.resolve()
+      return () => undefined
+    },
+  }
+  const server = await startHostileServer({
+    list(id, response) {
+      now += 2_000
+      sendResult(response, id, { tools: [] })
+    },
+  })
+  const source = openSource({ url: server.url }, clock)
+  await source.tools()
+  const { response } = await server.stream(1)
+  sendEvent(response, { method: 'notifications/tools/list_changed' })
+  await source.logged('mcp server listed its tools again')
+  sendEvent(response, { method: 'notifications/tools/list_changed' })
+  await paused.promise
+})
 
 test('a stream that asks to be opened again at once is opened after a pause', async () => {
   const server = await startHostileServer()

@@ -52,6 +52,36 @@ test('a tool with a very large schema is left out, a very long description is cu
   expect(fields).toMatchObject({ tool: 'wide', reason: expect.stringContaining('larger than') })
 })
 
+test('of tools whose schemas have more than 1 MB together the first are taken, and the log says so', async () => {
+  const source = openSource(own({ MODE: 'large', PAGE: '40' }))
+  const tools = await source.tools()
+  const chars = tools.map(({ parameters }) => JSON.stringify(parameters).length)
+  expect(chars.at(-1)).toBeGreaterThan(50_000)
+  const sum = chars.reduce((all, one) => all + one, 0)
+  expect([sum <= 2 ** 20, sum + chars.at(-1)! > 2 ** 20]).toEqual([true, true])
+  const { level, fields } = await source.logged('an mcp server has more tools than are taken')
+  expect([level, fields]).toMatchObject(['warn', { server: 'test', taken: tools.length }])
+  // The second page was not asked for.
+  expect(await source.call('lists')).toBe('1')
+})
+
+test('what was made of a schema is kept where the server lists it again', async () => {
+  const source = openSource(own({ MODE: 'large', PAGE: '100' }))
+  const parse = async () => {
+    const large = (await source.tools()).find(({ name }) => name === 'large0')!
+    const before = process.threadCpuUsage()
+    expect(large.parse({ text: 1 })).toMatchObject({ ok: false })
+    const { user, system } = process.threadCpuUsage(before)
+    return { large, micros: user + system }
+  }
+  const first = await parse()
+  await source.call('flood')
+  await source.logged('mcp server listed its tools again')
+  const again = await parse()
+  expect(again.large).not.toBe(first.large)
+  expect(again.micros).toBeLessThan(first.micros / 4)
+})
+
 test('a server that says again and again that its tools are others is asked once, and once more later', async () => {
   const waits: (() => void)[] = []
   const waited = Promise.withResolvers<void>()

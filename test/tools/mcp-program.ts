@@ -52,6 +52,13 @@ if (process.env['MODE'] === 'too much') {
 if (process.env['MODE'] === 'many') {
   for (let i = 0; i < 20_000; i++) tools[`tool${i}`] = { description: `Number ${i}.`, inputSchema: anyObject }
 }
+if (process.env['MODE'] === 'large') {
+  // To make a check of one takes milliseconds of work.
+  const names = Array.from({ length: 1_500 }, (_, i) => [`property_with_a_long_name_${i}`, {}])
+  const properties = { text: { type: 'string' }, ...Object.fromEntries(names) }
+  for (let i = 0; i < 40; i++)
+    tools[`large${i}`] = { description: '', inputSchema: { ...anyObject, properties } }
+}
 
 /** How many tools a page of the list has. */
 const pageSize = Number(process.env['PAGE'] ?? 3)

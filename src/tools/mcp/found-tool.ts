@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import type { Tool as ListedTool } from '@modelcontextprotocol/client'
 import type { AnyTool, JsonSchema, ToolContext, ToolEffect } from '../../agent/definitions.ts'
-import { DefinitionError } from '../../parse-definition.ts'
-import { tool, type ToolOptions } from '../../agent/tool.ts'
+import { tool } from '../../agent/tool.ts'
 import type { Clock } from '../../clock.ts'
 import { AppError } from '../../errors.ts'
 import { redact, redactWithin } from '../../secrets.ts'
 import { ActiveCall, type ActiveCallOptions } from './active-call.ts'
+import type { ArgumentCheck } from './argument-check.ts'
 import { CallCut, CallTimeout, ServerAway, UnreadableAnswer } from './call-faults.ts'
 import { shownSecretsOf, type McpSettings } from './options.ts'
 import { toOutput } from './result.ts'
@@ -16,6 +16,8 @@ export interface FoundToolOptions {
   listed: ListedTool
   /** As the model calls it. */
   name: string
+  /** Of its arguments, beyond that they are an object. */
+  check: ArgumentCheck
   settings: McpSettings
   link: ServerLink
   clock: Clock
@@ -24,13 +26,19 @@ export interface FoundToolOptions {
 /** How often a call may be silent for `timeoutMs` before progress does not help any more. */
 const totalFactor = 10
 
-/** A tool of the server as one of ours. Inert until it is called. */
+const anyObject = z.record(z.string(), z.unknown())
+
+/**
+ * A tool of the server as one of ours. Inert until it is called. The server gets the arguments as the model wrote them: its own
+ * defaults are its own affair.
+ */
 export function foundTool(found: FoundToolOptions): AnyTool {
-  const { listed, settings, name } = found
+  const { listed, settings, name, check } = found
   const { timeoutMs, connectTimeoutMs, approval } = settings
-  const options: ToolOptions<z.ZodType<Record<string, unknown>>> = {
+  const unchecked = tool({
     name,
     description: listed.description ?? listed.title ?? listed.annotations?.title ?? '',
+    input: anyObject,
     effect: effectOf(found),
     // Our own limits end a call first, and know more about how it ended.
     timeoutMs: totalFactor * timeoutMs + 2 * connectTimeoutMs,
@@ -38,8 +46,12 @@ export function foundTool(found: FoundToolOptions): AnyTool {
     ...(typeof approval === 'function'
       ? { approval: (input: Record<string, unknown>) => approval(listed.name, input) }
       : { approval: approval ?? 'never' }),
+  })
+  const parse: AnyTool['parse'] = (input) => {
+    const checked = check(input)
+    return checked.ok ? unchecked.parse(input) : checked
   }
-  return withChecks(options, listed)
+  return Object.freeze({ ...unchecked, parameters: listed.inputSchema as JsonSchema, parse })
 }
 
 function effectOf({ listed, settings }: FoundToolOptions): ToolEffect {
@@ -48,32 +60,6 @@ function effectOf({ listed, settings }: FoundToolOptions): ToolEffect {
   if (chosen) return chosen
   if (listed.annotations?.readOnlyHint) return 'read'
   return listed.annotations?.idempotentHint ? 'idempotent' : 'write'
-}
-
-const anyObject = z.record(z.string(), z.unknown())
-
-/**
- * Arguments are checked against the schema where it can be read, else only that they are an object: the server checks them
- * itself. It gets what the model wrote: its own defaults are its own affair.
- */
-function withChecks(
-  options: ToolOptions<z.ZodType<Record<string, unknown>>>,
-  { inputSchema }: ListedTool,
-): AnyTool {
-  const unchecked = tool({ ...options, input: anyObject })
-  const parameters = inputSchema as JsonSchema
-  try {
-    const checking = tool({ ...options, input: parameters })
-    const parse: AnyTool['parse'] = (input) => {
-      const checked = checking.parse(input)
-      return checked.ok ? unchecked.parse(input) : checked
-    }
-    return Object.freeze({ ...unchecked, parameters, parse })
-  } catch (error) {
-    // A keyword that has no counterpart, or what is no JSON Schema: it is JSON from a wire.
-    if (!(error instanceof DefinitionError)) throw error
-    return Object.freeze({ ...unchecked, parameters })
-  }
 }
 
 interface Execution {

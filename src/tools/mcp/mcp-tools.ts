@@ -1,7 +1,8 @@
 import type { Tool as ListedTool } from '@modelcontextprotocol/client'
-import type { AnyTool, OpenToolSource, ToolSource } from '../../agent/definitions.ts'
+import type { AnyTool, JsonSchema, OpenToolSource, ToolSource } from '../../agent/definitions.ts'
 import type { Clock } from '../../clock.ts'
 import type { Logger } from '../../logger.ts'
+import { argumentCheck, type ArgumentCheck } from './argument-check.ts'
 import { foundTool } from './found-tool.ts'
 import { readOptions, type McpSettings, type McpToolsOptions } from './options.ts'
 import { ServerLink } from './server-link.ts'
@@ -27,21 +28,21 @@ export function mcpTools(options: McpToolsOptions): ToolSource {
 
 function openSource(options: { settings: McpSettings; logger: Logger; clock: Clock }): OpenToolSource {
   const { settings, logger, clock } = options
-  let tools: readonly AnyTool[] | undefined
+  let found: Found | undefined
   const link: ServerLink = new ServerLink({
     settings,
     logger,
     clock,
     onTools: (list) => {
-      tools = toTools({ list, settings, logger, clock, link })
+      found = toTools({ list, settings, logger, clock, link, before: found?.checks })
     },
   })
   return {
     async tools(signal) {
       await link.listed(signal)
-      return tools ?? []
+      return found?.tools ?? []
     },
-    known: () => tools,
+    known: () => found?.tools,
     close: () => link.close(),
   }
 }
@@ -49,28 +50,43 @@ function openSource(options: { settings: McpSettings; logger: Logger; clock: Clo
 /** Of a name in the log. */
 const maxShownChars = 200
 
+interface Found {
+  readonly tools: readonly AnyTool[]
+  /** By the text of the schema: while a server lists that, it is read once. */
+  readonly checks: ReadonlyMap<string, ArgumentCheck>
+}
+
 function toTools(options: {
   list: ToolList
   settings: McpSettings
   logger: Logger
   clock: Clock
   link: ServerLink
-}): readonly AnyTool[] {
-  const { list, settings, logger, clock, link } = options
-  const { maxTools } = settings
-  const chosen = list.tools.slice(0, maxTools)
-  if (list.isCut || list.tools.length > maxTools) {
-    logger.warn({ server: settings.name, maxTools }, 'an mcp server has more tools than are taken')
+  /** The checks of the list before. */
+  before: Found['checks'] | undefined
+}): Found {
+  const { list, settings, logger, clock, link, before } = options
+  if (list.isCut) {
+    const fields = { server: settings.name, maxTools: settings.maxTools, taken: list.tools.length }
+    logger.warn(fields, 'an mcp server has more tools than are taken')
   } else warnOfUnknown({ listed: list.tools, settings, logger })
   const names = toToolNames(
     settings.prefix,
-    chosen.map(({ name }) => name),
+    list.tools.map(({ name }) => name),
   )
-  return chosen.flatMap((tool) => {
+  const checks = new Map<string, ArgumentCheck>()
+  const checkOf = (schema: JsonSchema) => {
+    const text = JSON.stringify(schema)
+    const check = checks.get(text) ?? before?.get(text) ?? argumentCheck(schema)
+    checks.set(text, check)
+    return check
+  }
+  const tools = list.tools.flatMap((tool) => {
     const name = names.get(tool.name)
     if (name === undefined) return []
     try {
-      return [foundTool({ listed: withinLimits(tool), name, settings, link, clock })]
+      const listed = withinLimits(tool)
+      return [foundTool({ listed, name, check: checkOf(listed.inputSchema), settings, link, clock })]
     } catch (error) {
       // One that makes no sense must not cost the others.
       const reason = error instanceof Error ? error.message : String(error)
@@ -81,6 +97,7 @@ function toTools(options: {
       return []
     }
   })
+  return { tools, checks }
 }
 
 function warnOfUnknown(options: {

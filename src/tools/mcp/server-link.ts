@@ -21,8 +21,11 @@ const latePatienceMs = 1_000
 const longestPauseMs = 30_000
 /** A connection that lasted this long was a good one: the next try starts at once. */
 const goodMs = 10_000
-/** A server that says again and again that its tools are others is asked no more often. */
+/** A server that says again and again that its tools are others is asked no more often… */
 const relistPauseMs = 1_000
+/** …and is given no more than a small part of the time, however long its list is: pauses are this many times as long as reading. */
+const relistPauseFactor = 10
+const longestRelistPauseMs = 60_000
 const maxNoticeChars = 500
 
 /** Keeps one server at hand: connects, lists, notices that it is gone, connects again, until it is closed. */
@@ -38,7 +41,8 @@ export class ServerLink {
   #failures = 0
   #isLegacyProgram = false
   #listing: { connection: Connection; again: boolean } | undefined
-  #relistedAt = -Infinity
+  /** No list is read again before. */
+  #nextListAt = -Infinity
   /** Somebody waits for the server: the pause between tries is cut short. */
   #isWanted = false
   #wake: (() => void) | undefined
@@ -174,9 +178,11 @@ export class ServerLink {
       while (listing.again && connection === this.#current) {
         await this.#relistPause()
         listing.again = false
+        const startedAt = this.#options.clock.monotonic()
         const list = await connection.list()
         if (connection !== this.#current) return
         this.#took(list)
+        this.#setNextList(startedAt)
         const { logger, settings } = this.#options
         logger.debug({ server: settings.name, tools: list.tools.length }, 'mcp server listed its tools again')
       }
@@ -190,9 +196,14 @@ export class ServerLink {
 
   async #relistPause(): Promise<void> {
     const { clock } = this.#options
-    const ms = this.#relistedAt + relistPauseMs - clock.monotonic()
+    const ms = this.#nextListAt - clock.monotonic()
     if (ms > 0) await sleep({ clock, ms, signal: this.#closing.signal })
-    this.#relistedAt = clock.monotonic()
+  }
+
+  #setNextList(startedAt: number): void {
+    const now = this.#options.clock.monotonic()
+    const pauseMs = Math.max(relistPauseMs, relistPauseFactor * (now - startedAt))
+    this.#nextListAt = now + Math.min(pauseMs, longestRelistPauseMs)
   }
 
   #took(list: ToolList): void {
