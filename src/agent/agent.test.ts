@@ -143,7 +143,7 @@ describe('a tool', () => {
     const input = { type: 'object', properties: { t: { type: 'string', pattern: '^(a+)+$' } } }
     const made = tool({ name: 't', description: 'Takes.', input, execute: () => 1 })
     const message = 'could not be checked in time'
-    expect(made.parse({ t: `${'a'.repeat(60)}!` })).toEqual({ ok: false, message })
+    expect(made.parse({ t: `${'a'.repeat(60)}!` })).toEqual({ ok: false, message, tookTooLong: true })
     expect(made.parse({ t: 'aaa' })).toEqual({ ok: true, value: { t: 'aaa' } })
   })
 

@@ -25,7 +25,7 @@ export type Progress = 'goes on' | 'over'
 
 /**
  * Ends the run with an answer. Where it must satisfy a schema and does not, the model is told so and the run goes on; after the
- * last correction it throws `output_invalid`, and what was said stays as the run's output.
+ * last correction, or a check that took too long, it throws `output_invalid`, and what was said stays as the run's output.
  */
 export async function conclude(
   context: RunContext,
@@ -58,7 +58,8 @@ async function correct(
   input: { thought: Reply; output: Output; verdict: Wrong },
 ): Promise<Progress> {
   const { thought, output, verdict } = input
-  if (countCorrections(context) >= maxCorrections) {
+  // One that takes too long to check holds up every other run: the next would, too.
+  if (verdict.tookTooLong || countCorrections(context) >= maxCorrections) {
     const error = outputInvalid(verdict)
     leaveReply(context, { thought, error })
     throw error

@@ -59,7 +59,9 @@ export type ApprovalContext = Pick<
   'principal' | 'namespace' | 'runId' | 'conversationId' | 'runContext'
 >
 
-export type ParsedInput<Input> = { ok: true; value: Input } | { ok: false; message: string }
+/** `tookTooLong`: whether it fits is not known, for the check was stopped. */
+export type ParsedInput<Input> =
+  { ok: true; value: Input } | { ok: false; message: string; tookTooLong?: true }
 
 /** A tool as the loop knows it: inert, made by `tool()`. */
 export interface Tool<Input = unknown> {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { sharing } from './bounded.ts'
 import type { JsonSchema } from './definitions.ts'
 import { toZod } from './json-schema.ts'
 
@@ -156,6 +157,13 @@ describe('what takes too long does not fit', () => {
       $defs[`x${i}`] = { allOf: [1, 2].map(() => ({ $ref: `#/$defs/x${i - 1}` })) }
     expect(() => toZod({ $defs, $ref: '#/$defs/x40' })).toThrow('took longer than')
   })
+})
+
+test('a schema is read though the time of the checks around it is used up', () => {
+  const schema = { properties: { a: { type: 'string', pattern: '^a' } } }
+  const checked = sharing({ ms: 0 }, () => toZod(schema))
+  expect(sharing({ ms: 0 }, () => checked.safeParse({ a: 'a' })).success).toBe(false)
+  expect(checked.safeParse({ a: 'a' }).success).toBe(true)
 })
 
 test('faults keep their places where the time is limited', () => {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { TookTooLong, within } from './bounded.ts'
+import { sharing, TookTooLong, within } from './bounded.ts'
 import type { JsonSchema } from './definitions.ts'
 
 /** Beyond it a value does not fit: no other run goes on meanwhile. */
@@ -24,8 +24,10 @@ export function toZod(schema: JsonSchema): z.ZodType {
   }
   const checked = convert()
   // A reference that leads to itself shows only when something is checked.
-  if (!isLimited) checked.safeParse({})
-  else within(maxCheckMs, () => checked.safeParse({}))
+  const tryOut = () => checked.safeParse({})
+  if (!isLimited) tryOut()
+  // In a time of its own: of a schema that is read while calls are checked nothing else would be known afterwards.
+  else sharing({ ms: maxCheckMs }, () => within(maxCheckMs, tryOut))
   return isLimited ? limited(checked, convert) : checked
 }
 

@@ -2,6 +2,7 @@ import { AppError } from '../errors.ts'
 import type { EventDraft } from '../events.ts'
 import { createId } from '../ids.ts'
 import { textOf, type Item, type NoteItem } from '../items.ts'
+import { countJson } from '../json-count.ts'
 import { maxJsonDepth, nestsDeeperThan } from '../json-depth.ts'
 import { authorFault, callAuthor } from './author-code.ts'
 import { TookTooLong, within } from './bounded.ts'
@@ -17,7 +18,8 @@ export const maxCorrections = 2
 /** A schema of a caller's own, or an answer to it, must be read and checked in this time: no other run goes on meanwhile. */
 const maxCheckMs = 250
 
-const requested = new WeakMap<JsonSchema, Output>()
+/** Of so many values such a schema may be made: reading a thousand takes up to 20 ms. */
+const maxSchemaValues = 1_000
 
 /** What the answer of this run must be: what the request asks for, else the agent at work, else the one that was called. */
 export function outputOf({ options, agent, called }: RunContext): Output | null {
@@ -25,25 +27,47 @@ export function outputOf({ options, agent, called }: RunContext): Output | null 
   return schema === undefined ? (agent.output ?? called.output) : requestedOutput(schema)
 }
 
-/** Throws where a JSON Schema holds what cannot be checked. */
+const requested = new WeakMap<JsonSchema, Output>()
+
+/** The last ones by their texts: a schema is read when the request comes and when its run begins, and most come again. */
+const recent = new Map<string, Output>()
+const maxRecent = 100
+const maxRecentChars = 50_000
+
+/** Throws where a JSON Schema holds what cannot be checked, or too much. */
 export function requestedOutput(schema: JsonSchema): Output {
   const known = requested.get(schema)
   if (known) return known
+  if (countJson(schema, maxSchemaValues) > maxSchemaValues) {
+    throw new TypeError(`it is made of more than ${maxSchemaValues} values`)
+  }
+  const text = JSON.stringify(schema)
+  const made = recent.get(text) ?? toOutput(schema)
+  requested.set(schema, made)
+  if (text.length > maxRecentChars) return made
+  recent.delete(text)
+  recent.set(text, made)
+  const [oldest = text] = recent.keys()
+  if (recent.size > maxRecent) recent.delete(oldest)
+  return made
+}
+
+function toOutput(schema: JsonSchema): Output {
   const checked = within(maxCheckMs, () => toZod(schema))
-  const made: Output = {
+  return {
     schema,
     parse(value) {
       try {
         return within(maxCheckMs, () => parseWith(checked, value))
       } catch (error) {
         // A pattern that finds no end, or references in a circle.
-        if (!(error instanceof TookTooLong) && !(error instanceof RangeError)) throw error
-        return { ok: false, message: `It cannot be checked: ${error.message}.` }
+        const tookTooLong = error instanceof TookTooLong
+        if (!tookTooLong && !(error instanceof RangeError)) throw error
+        const message = `It cannot be checked: ${error.message}.`
+        return { ok: false, message, ...(tookTooLong && { tookTooLong }) }
       }
     },
   }
-  requested.set(schema, made)
-  return made
 }
 
 /** Whether providers take the schema as it is: they give objects only. Other answers they are asked for in words. */
@@ -51,12 +75,13 @@ export function isForProviders({ schema }: Output): boolean {
   return schema.type === 'object'
 }
 
-/** `cut`: the answer ends at the limit of its length. */
+/** `cut`: the answer ends at the limit of its length. `tookTooLong`: its check was stopped. */
 export type Verdict = { ok: true; value: unknown } | Wrong
 export interface Wrong {
   ok: false
   message: string
   cut: boolean
+  tookTooLong?: true
 }
 
 /**

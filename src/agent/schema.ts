@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { countJson } from '../json-count.ts'
 import { cutEnd } from './cut-text.ts'
 import type { JsonSchema, ParsedInput, ZodOrJsonSchema } from './definitions.ts'
-import { toZod } from './json-schema.ts'
+import { toZod, wasStopped } from './json-schema.ts'
 
 /**
  * A zod schema or a JSON Schema, as both. Throws where one has no counterpart. The JSON Schema describes the value before the
@@ -71,7 +71,11 @@ function toParsed<Value>(result: z.ZodSafeParseResult<unknown>): ParsedInput<Val
     .join('; ')
   const message = cutEnd(told, maxMessageChars)
   const left = issues.length - maxFaults
-  return { ok: false, message: left > 0 ? `${message}; and ${left} more` : message }
+  return {
+    ok: false,
+    message: left > 0 ? `${message}; and ${left} more` : message,
+    ...(wasStopped(issues) && { tookTooLong: true }),
+  }
 }
 
 export function isZodType(input: ZodOrJsonSchema): input is z.ZodType {

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { AgentOptions } from '../../src/agent/agent-options.ts'
 import { agent } from '../../src/agent/agent.ts'
 import type { ZodOrJsonSchema } from '../../src/agent/definitions.ts'
+import { requestedOutput } from '../../src/agent/output.ts'
 import { tool } from '../../src/agent/tool.ts'
 import type { Model } from '../../src/models/model.ts'
 import { scriptedModel, type ScriptedReply } from '../../src/models/scripted.ts'
@@ -408,14 +409,42 @@ describe('a schema of the request', () => {
     })
   })
 
-  test('whose pattern would never end cannot hold the server', async () => {
-    const said = JSON.stringify(`${'a'.repeat(60)}!`)
-    const { run, events } = await answer({
-      replies: [said, said, '"aaa"'],
-      options: { output_schema: { type: 'string', pattern: '^(a+)+$' } },
+  test.each(['of a request', 'of the agent'])(
+    'whose pattern would never end cannot hold the server: %s, the run fails at once',
+    async (whose) => {
+      const said = JSON.stringify(`${'a'.repeat(60)}!`)
+      const schema = { type: 'string', pattern: '^(a+)+$' }
+      const own = whose === 'of the agent'
+      const { run, model, text } = await answer({
+        replies: [said, '"aaa"'],
+        ...(own ? { output: schema } : { options: { output_schema: schema } }),
+      })
+      expect(run).toMatchObject({ status: 'failed', steps: 1, error: { code: 'output_invalid' } })
+      expect(run.error?.message).toMatch(/could not be checked in time|cannot be checked: took longer than/)
+      expect(text).toBe(said)
+      expect(model.calls).toHaveLength(1)
+    },
+  )
+
+  test('is read once, however many requests bring it', () => {
+    const once = requestedOutput({ type: 'object', properties: { read: { type: 'string' } } })
+    expect(requestedOutput({ type: 'object', properties: { read: { type: 'string' } } })).toBe(once)
+    const other = { type: 'object', properties: { read: { type: 'number' } } }
+    expect(requestedOutput(other).parse({ read: 'x' })).toMatchObject({ ok: false })
+    // Not for ever.
+    for (let i = 0; i < 100; i++) requestedOutput({ const: i })
+    expect(requestedOutput({ type: 'object', properties: { read: { type: 'string' } } })).not.toBe(once)
+  })
+
+  test('may be made of a thousand values', async () => {
+    const listOf = (count: number) => ({ enum: Array.from({ length: count }, (_, index) => `v${index}`) })
+    const { run } = await answer({ replies: ['"v997"'], options: { output_schema: listOf(998) } })
+    expect(run.output_parsed).toBe('v997')
+    const engine = await startEngine({ model: scriptedModel([]) })
+    await expect(engine.start({ options: { output_schema: listOf(999) } })).rejects.toMatchObject({
+      code: 'invalid_request',
+      locations: [{ path: ['body', 'output_schema'], message: expect.stringContaining('1000 values') }],
     })
-    expect(run).toMatchObject({ status: 'completed', output_parsed: 'aaa' })
-    expect(eventsOfType(events, 'warning')[0]?.message).toContain('It cannot be checked: took longer than')
   })
 })
 
