@@ -45,38 +45,18 @@ export async function cancelRun(options: CancelOptions, input: CancelInput): Pro
   return told.ended ? told : followCancel(options, input, told.run)
 }
 
-/**
- * Cancels the run that holds a conversation, for one that waits behind it. Resolves when the cancel is written, without
- * waiting for the end; what fails is logged: the one that waits is there, and its turn comes in any case.
- */
-export async function interruptHolder(
-  options: CancelOptions,
-  input: { run: RunRecord; actor: string },
-): Promise<void> {
-  const { run, actor } = input
-  const fail = (error: unknown) =>
-    options.logger.error({ err: error, run_id: run.id }, 'interrupting the holder of a conversation failed')
-  try {
-    const holder = await holderBefore(options, run)
-    if (holder === undefined) return
-    const cancel = { scope: run, runId: holder, actor, reason: 'interrupted' }
-    const told = await tellCancel(options, cancel)
-    if (!told.ended) followCancel(options, cancel, told.run).catch(fail)
-  } catch (error) {
-    fail(error)
-  }
-}
-
-async function holderBefore({ store, clock }: CancelOptions, run: RunRecord): Promise<string | undefined> {
-  if (run.conversation_id === null) return undefined
-  const named = { id: run.conversation_id, now: clock.now() }
-  const holder = (await store.conversations.find(run, named))?.holder_run_id
-  return !holder || holder === run.id ? undefined : holder
+/** Tells of the cancel of a run that another one interrupted when it was created. What fails is logged: it is written. */
+export function tellInterrupted(options: CancelOptions, run: RunRecord): void {
+  if (isTerminal(run.status)) return noteChange(options, run)
+  tellHolder(options, run.id)
+  followCancel(options, { scope: run, runId: run.id }, run).catch((error: unknown) =>
+    options.logger.error({ err: error, run_id: run.id }, 'following an interrupted run failed'),
+  )
 }
 
 /** Writes the cancel and tells the holder. */
 async function tellCancel(options: CancelOptions, input: CancelInput): Promise<Cancelled> {
-  const { store, executor, wakes, clock } = options
+  const { store, wakes, clock } = options
   const { scope, runId: run_id, actor, reason } = input
   const result = await store.runs.cancel({ scope, run_id, actor, reason, now: clock.now() })
   if (result.outcome === 'not_found') throw new AppError('run_not_found')
@@ -84,14 +64,18 @@ async function tellCancel(options: CancelOptions, input: CancelInput): Promise<C
     noteChange(options, result.run)
     wakes.work()
   }
-  if (result.outcome === 'signalled' && !executor.interrupt(run_id, 'cancelled')) wakes.cancel(run_id)
+  if (result.outcome === 'signalled') tellHolder(options, run_id)
   return { run: result.run, ended: result.outcome !== 'signalled' }
+}
+
+function tellHolder({ executor, wakes }: CancelOptions, runId: string): void {
+  if (!executor.interrupt(runId, 'cancelled')) wakes.cancel(runId)
 }
 
 /** Tells the holder again and again until the run ends, or the wait is over. */
 async function followCancel(
   { store, readers, clock, executor }: CancelOptions,
-  { scope, runId }: CancelInput,
+  { scope, runId }: Pick<CancelInput, 'scope' | 'runId'>,
   told: RunRecord,
 ): Promise<Cancelled> {
   const reader = readers.open({ run: told, after: told.last_seq })

@@ -14,7 +14,7 @@ import type {
   Store,
 } from '../store/store.ts'
 import { toApprovalRequest } from './approvals.ts'
-import { cancelRun, interruptHolder, type CancelOptions } from './cancels.ts'
+import { cancelRun, tellInterrupted, type CancelOptions } from './cancels.ts'
 import { checkRequest } from './input-checks.ts'
 import type { Lease } from './lease.ts'
 import { noteChange } from './note-change.ts'
@@ -110,13 +110,12 @@ async function createRun(options: RunServiceOptions, input: CreateRunInput): Pro
     const result = await store.runs.create(create)
     if (result.outcome === 'conflict') throw await toConflict(options, { input, result })
     if (result.outcome === 'attached') return { run: result.run, attached: true }
-    const { run, start } = result
+    const { run, start, interrupted } = result
     if (start && slot) {
       executing = true
       slot.execute({ run, start, rescued: false }, input.input)
-    } else if (input.onConflict === 'interrupt') {
-      await interruptHolder(options, { run, actor: input.principal.name })
     }
+    for (const other of interrupted) tellInterrupted(options, other)
     return { run, attached: false }
   } finally {
     if (!executing) {
@@ -157,7 +156,10 @@ function toCreateRun(
       on_disconnect: input.onDisconnect ?? (lasts ? 'continue' : 'cancel'),
     },
     input: input.input,
-    on_conflict: input.onConflict === 'reject' ? 'reject' : 'queue',
+    on_conflict:
+      input.onConflict === 'interrupt'
+        ? { interrupt: { actor: input.principal.name, reason: 'interrupted' } }
+        : (input.onConflict ?? 'queue'),
     wait_for_suspended: background || (input.onConflict !== undefined && input.onConflict !== 'reject'),
     max_waiting: options.maxWaitingRuns,
     now,

@@ -159,8 +159,11 @@ export interface CreateRun {
     | { new_id: string; ttl_ms: number | null }
   /** Branch from this run instead of the head. It must be in the same scope and, where one is named, conversation. */
   parent_run_id?: string
-  /** `queue` waits behind the holder; `reject` gives the conflict back. */
-  on_conflict: 'queue' | 'reject'
+  /**
+   * `queue` waits behind the holder; `reject` gives the conflict back. `interrupt` cancels, in the same transaction, the
+   * holder and all that wait, as `cancel` does, and is then next: it waits for nothing but a live holder to end.
+   */
+  on_conflict: 'queue' | 'reject' | { interrupt: { actor: string; reason: string } }
   /** Whether to wait behind a suspended holder too. Where false, that is the conflict `conversation_suspended`. */
   wait_for_suspended: boolean
   /** How many queued runs a conversation may have before `queue_full`. */
@@ -172,8 +175,11 @@ export interface CreateRun {
 }
 
 export type CreateRunResult =
-  /** `start` is the committed `run.start` where the run was claimed. */
-  | { outcome: 'created'; run: RunRecord; start: RunStartEvent | null }
+  /**
+   * `start` is the committed `run.start` where the run was claimed. `interrupted`: the runs it cancelled, as they are now; one
+   * that is `running` has a live holder, which will end it.
+   */
+  | { outcome: 'created'; run: RunRecord; start: RunStartEvent | null; interrupted: RunRecord[] }
   /** The idempotency key was used before for the same request. */
   | { outcome: 'attached'; run: RunRecord }
   | {
@@ -286,18 +292,18 @@ export type ToolResultsResult =
   | { outcome: 'unknown_call'; call_id: string }
   | { outcome: 'ok'; run: RunRecord; events: LoggedEvent[] }
 
-export interface Page {
-  /** 1 to 100. */
-  limit: number
-  /** The id of the last row of the page before. */
-  after?: string
-}
 /**
  * How many characters of content one page holds, as stored, that of a run's answer included. A page ends before it would be
  * more, with `has_more`; its first row is always given.
  */
 export const maxPageChars = 4 * 1024 * 1024
 
+export interface Page {
+  /** 1 to 100. */
+  limit: number
+  /** The id of the last row of the page before. */
+  after?: string
+}
 
 export interface Store {
   /** Short name of the engine, for logs: `sqlite`, `postgres`. */

@@ -3,8 +3,10 @@ import { toIsoDate } from '../clock.ts'
 import { createId } from '../ids.ts'
 import { noUsage } from '../run-state.ts'
 import type { CreateRunResult } from '../store/store.ts'
-import type { OpenStore } from './store-scene.ts'
+import type { OpenStore, StoreScene } from './store-scene.ts'
 import { assistantMessage, attemptGap, sceneTest, session, userMessage } from './store-scene.ts'
+
+type Created = Extract<CreateRunResult, { outcome: 'created' }>
 
 export function describeCreate(open: OpenStore): void {
   const it = sceneTest(open)
@@ -204,6 +206,7 @@ export function describeCreate(open: OpenStore): void {
   })
 
   describeConflicts(open)
+  describeInterrupt(open)
   describeIdempotency(open)
 }
 
@@ -275,7 +278,7 @@ function describeConflicts(open: OpenStore): void {
       const created = await Promise.all(
         Array.from({ length: 30 }, () => scene.create({ conversation: session('k'), claim })),
       )
-      const runs = created.map((result) => (result as Extract<CreateRunResult, { outcome: 'created' }>).run)
+      const runs = created.map((result) => (result as Created).run)
       expect(new Set(runs.map((run) => run.conversation_id)).size).toBe(1)
       expect(runs.map((run) => run.status)).toEqual(['running', ...Array<string>(29).fill('queued')])
       const order: string[] = []
@@ -291,6 +294,105 @@ function describeConflicts(open: OpenStore): void {
         running = claimed[0]
       }
       expect(order).toEqual(runs.map((run) => run.id))
+    })
+  })
+}
+
+function describeInterrupt(open: OpenStore): void {
+  const it = sceneTest(open)
+  const interrupt = { actor: 'alice', reason: 'newer' }
+  const newer = { conversation: session('k'), on_conflict: { interrupt } }
+  const written = (scene: StoreScene) => ({ cancel: { at: scene.now, ...interrupt } })
+
+  describe('runs.create that interrupts', () => {
+    it('ends a suspended holder and all that wait, and is claimed at once', async (scene) => {
+      const conversation = session('k')
+      const holder = await scene.run({ conversation })
+      const [approval] = await scene.suspend(holder, { approvals: [{}] })
+      const waiting = [await scene.queue({ conversation }), await scene.queue({ conversation })]
+      const elsewhere = await scene.queue({ conversation: session('other') })
+      const { epoch, definitions } = scene
+      const created = await scene.create({ ...newer, max_waiting: 0, claim: { epoch, definitions } })
+      const run = { status: 'running', parent_run_id: holder.id }
+      expect(created).toMatchObject({ outcome: 'created', start: { type: 'run.start' }, run })
+      const { interrupted } = created as Created
+      const ids = (runs: { id: string }[]) => runs.map(({ id }) => id).toSorted()
+      expect(ids(interrupted)).toEqual(ids([holder, ...waiting]))
+      for (const one of interrupted) {
+        expect(one).toMatchObject({ status: 'cancelled', ...written(scene) })
+        expect(await scene.load(one)).toEqual(one)
+        expect((await scene.log(one)).at(-1)).toMatchObject({ type: 'run.end', seq: one.last_seq })
+      }
+      expect(await scene.store.approvals.find(scene.scope, approval!)).toMatchObject({ status: 'cancelled' })
+      expect((await scene.claim())?.run.id).toBe(elsewhere.id)
+      expect(await scene.claim()).toBeNull()
+    })
+
+    it('tells a live holder by the same write, waits for it alone, and is next', async (scene) => {
+      const holder = await scene.run({ conversation: session('k') })
+      const waiting = await scene.queue({ conversation: session('k') })
+      const { epoch, definitions } = scene
+      const created = await scene.create({ ...newer, max_waiting: 0, claim: { epoch, definitions } })
+      expect(created).toMatchObject({ outcome: 'created', start: null, run: { status: 'queued' } })
+      const { run, interrupted } = created as Created
+      expect(interrupted.find(({ id }) => id === holder.id)).toEqual({ ...holder, ...written(scene) })
+      expect((await scene.load(waiting)).status).toBe('cancelled')
+      expect(await scene.commit(holder)).toBe('cancelled')
+      const later = await scene.queue({ conversation: session('k') })
+      await scene.reopen()
+      const rescued = await scene.claim()
+      expect(rescued).toMatchObject({ rescued: true, run: { id: holder.id, ...written(scene) } })
+      expect(await scene.claim()).toBeNull()
+      await scene.takeOver()
+      await scene.cancel(holder)
+      expect((await scene.claim())?.run.id).toBe(run.id)
+      expect(await scene.claim()).toBeNull()
+      expect((await scene.load(later)).status).toBe('queued')
+    })
+
+    it('ends what waits where nobody holds it, and may be claimed itself', async (scene) => {
+      const waiting = [
+        await scene.queue({ conversation: session('k') }),
+        await scene.queue({ conversation: session('k') }),
+      ]
+      const run = await scene.queue(newer)
+      for (const one of waiting) expect((await scene.load(one)).status).toBe('cancelled')
+      expect((await scene.claim())?.run.id).toBe(run.id)
+    })
+
+    it('ends a holder that waits to go on', async (scene) => {
+      const holder = await scene.run({ conversation: session('k') })
+      await scene.commit(holder, { end: { status: 'queued' } })
+      const run = await scene.queue(newer)
+      expect((await scene.load(holder)).status).toBe('cancelled')
+      expect((await scene.claim())?.run).toMatchObject({ id: run.id, parent_run_id: holder.id })
+    })
+
+    it('cancels nothing where there is nothing to cancel, and nothing of another scope', async (scene) => {
+      const scope = { owner: 'bob', namespace: 'shop' }
+      const other = await scene.run({ scope, conversation: session('k') })
+      expect(await scene.create(newer)).toMatchObject({ outcome: 'created', interrupted: [] })
+      expect(await scene.create({ on_conflict: { interrupt } })).toMatchObject({ interrupted: [] })
+      expect((await scene.load(other)).cancel).toBeNull()
+    })
+
+    it('cancels nothing where it is refused or attached', async (scene) => {
+      const idempotency = { route: 'r', key: 'i', fingerprint: 'f', expires_at: scene.now + 1000 }
+      const first = await scene.queue({ ...newer, idempotency })
+      const next = await scene.queue({ conversation: session('k') })
+      expect(await scene.create({ ...newer, idempotency })).toMatchObject({
+        outcome: 'attached',
+        run: { id: first.id },
+      })
+      expect(
+        await scene.create({ ...newer, idempotency: { ...idempotency, fingerprint: 'g' } }),
+      ).toMatchObject({
+        code: 'idempotency_key_reused',
+      })
+      expect(await scene.create({ ...newer, parent_run_id: 'run_nope' })).toMatchObject({
+        code: 'run_not_found',
+      })
+      for (const one of [first, next]) expect((await scene.load(one)).status).toBe('queued')
     })
   })
 }

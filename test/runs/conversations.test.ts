@@ -155,23 +155,72 @@ describe('requests at once', () => {
     expect((await engine.load(await holder)).status).toBe('cancelled')
   })
 
-  test('interrupt: the new run is accepted also where its holder cannot be cancelled', async () => {
-    const log = createLogCapture()
-    const { engine, holder, letGo } = await heldConversation({
-      logger: log.logger,
+  test('interrupt: those that wait are cancelled with the holder, and the new run is next', async () => {
+    const { engine, model, holder } = await heldConversation({ maxWaitingRuns: 2 })
+    const waiting = [
+      await engine.start({ input: 'a', conversation }),
+      await engine.start({ input: 'b', conversation }),
+    ]
+    const ends = waiting.map((run) => engine.events(run))
+    const run = await engine.start({ input: 'now', conversation, onConflict: 'interrupt' })
+    const later = await engine.start({ input: 'later', conversation })
+    expect(await engine.settled(run)).toMatchObject({ status: 'completed', parent_run_id: holder.id })
+    expect(await engine.settled(later)).toMatchObject({ status: 'completed', parent_run_id: run.id })
+    for (const [i, cancelled] of waiting.entries()) {
+      expect((await ends[i])?.at(-1)).toMatchObject({ type: 'run.end', status: 'cancelled' })
+      expect(await engine.load(cancelled)).toMatchObject({ cancel: { reason: 'interrupted' }, attempt: 1 })
+    }
+    expect(transcript(model.calls.at(-1))).toEqual([
+      'user: holder',
+      'user: now',
+      'assistant: answer to now',
+      'user: later',
+    ])
+  })
+
+  test('interrupt: many at once leave the newest one', async () => {
+    const { engine, holder } = await heldConversation({ maxWaitingRuns: 1 })
+    const runs = await Promise.all(
+      Array.from({ length: 8 }, () => engine.start({ conversation, onConflict: 'interrupt' })),
+    )
+    const ended = await Promise.all([holder, ...runs].map((run) => engine.settled(run)))
+    expect(ended.map(({ status }) => status)).toEqual([...Array<string>(8).fill('cancelled'), 'completed'])
+  })
+
+  test('interrupt: a process that dies as soon as the new run is there has cancelled the holder', async () => {
+    const model = scriptedModel((request) =>
+      transcript(request).at(-1) === 'user: holder' ? { text: 'endless', hang: true } : 'Done.',
+    )
+    let died = false
+    const first = await startEngine({
+      model,
+      onCommit: async (_commit, next) => (died ? 'fenced' : next()),
       wrapStore: (store) => ({
         ...store,
-        runs: { ...store.runs, cancel: () => Promise.reject(new AppError('store_unavailable')) },
+        runs: {
+          ...store.runs,
+          async create(input) {
+            const result = await store.runs.create(input)
+            if (input.on_conflict === 'queue') return result
+            died = true
+            throw new AppError('store_unavailable')
+          },
+        },
       }),
     })
-    const run = await engine.start({ input: 'now', conversation, onConflict: 'interrupt' })
-    expect(run.status).toBe('queued')
-    expect(log.lines()).toMatchObject([
-      { level: 'error', fields: { run_id: run.id, err: { code: 'store_unavailable' } } },
-    ])
-    letGo()
-    await engine.settled(holder)
-    expect((await engine.settled(run)).status).toBe('completed')
+    const holder = await first.start({ input: 'holder', conversation, background: true })
+    const idempotency = { route: '/v1', key: 'k', fingerprint: 'f' }
+    const newest = { input: 'now', conversation, onConflict: 'interrupt', idempotency } as const
+    await expect(first.start(newest)).rejects.toMatchObject({ code: 'store_unavailable' })
+    await first.stop()
+    const second = await startEngine({ model, dataDir: first.dataDir })
+    const { run } = await second.finish(newest)
+    expect(run).toMatchObject({ status: 'completed', parent_run_id: holder.id })
+    expect(await second.load(holder)).toMatchObject({
+      status: 'cancelled',
+      cancel: { actor: 'anonymous', reason: 'interrupted' },
+    })
+    await second.stop()
   })
 
   test('interrupt where nobody holds it is like any other', async () => {
@@ -212,11 +261,19 @@ describe('behind a suspended run', () => {
     expect((await engine.load(holder)).status).toBe('completed')
   })
 
-  test('interrupt ends it', async () => {
+  test('interrupt ends it, and a run that waits and would suspend, too', async () => {
     const { engine, holder } = await suspendedConversation()
-    const { run } = await engine.finish({ input: 'now', conversation, onConflict: 'interrupt' })
-    expect(run).toMatchObject({ status: 'completed', parent_run_id: holder.id })
-    expect((await engine.load(holder)).status).toBe('cancelled')
+    const waiting = await engine.start({ input: 'door', conversation, onConflict: 'queue' })
+    const run = await engine.start({ input: 'now', conversation, onConflict: 'interrupt' })
+    expect(run).toMatchObject({ status: 'running', parent_run_id: holder.id })
+    for (const { id } of [holder, waiting]) {
+      expect(await engine.load({ id })).toMatchObject({
+        status: 'cancelled',
+        cancel: { reason: 'interrupted' },
+      })
+    }
+    expect(await engine.runs.pendingApprovals(holder)).toEqual([])
+    await engine.settled(run)
   })
 })
 

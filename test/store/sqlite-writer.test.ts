@@ -183,6 +183,7 @@ function claimedRun(id: string, epoch: number): Operation {
       ttl_ms: null,
       parent_run_id: null,
       reject: false,
+      interrupt: null,
       wait_for_suspended: false,
       max_waiting: 1,
       idempotency: null,

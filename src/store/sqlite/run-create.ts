@@ -2,6 +2,8 @@ import type { CreateRunResult } from '../store.ts'
 import { liveConversation } from './conversation-sql.ts'
 import type { RunRow } from './rows.ts'
 import { runColumns } from './rows.ts'
+import type { CancelNote } from './run-cancel.ts'
+import { createCancelling } from './run-cancel.ts'
 import { runStart } from './run-start.ts'
 import type { WriteContext } from './write-context.ts'
 
@@ -24,6 +26,8 @@ export interface CreateInput {
   ttl_ms: number | null
   parent_run_id: string | null
   reject: boolean
+  /** Cancels all that is before it in the conversation. */
+  interrupt: CancelNote | null
   wait_for_suspended: boolean
   max_waiting: number
   idempotency: { route: string; key: string; fingerprint: string; expires_at: number } | null
@@ -33,9 +37,11 @@ export interface CreateInput {
 
 type Conflict = Extract<CreateRunResult, { outcome: 'conflict' }>
 
-/** `start` is JSON of the `run.start` event. */
+/** `start` is JSON of the `run.start` event; `interrupted` is null where nothing was to be interrupted. */
 export type CreateOutput =
-  { outcome: 'created'; row: RunRow; start: string | null } | { outcome: 'attached'; row: RunRow } | Conflict
+  | { outcome: 'created'; row: RunRow; start: string | null; interrupted: RunRow[] | null }
+  | { outcome: 'attached'; row: RunRow }
+  | Conflict
 
 interface ConversationState {
   id: string
@@ -50,6 +56,7 @@ export function createRunCreate(context: WriteContext) {
   const idempotency = createIdempotency(context)
   const conversations = createConversationChoice(context)
   const queue = createQueueCheck(context)
+  const interrupt = createInterrupt(context)
   const insert = createRunInsert(context)
 
   return {
@@ -59,7 +66,9 @@ export function createRunCreate(context: WriteContext) {
       const conversation = conversations.choose(input)
       if (conversation === undefined) return conflict('conversation_not_found')
       if (!isParentFit(runs, input, conversation)) return conflict('run_not_found')
-      const turn = conversation === null ? 'free' : queue.check(input, conversation)
+      const interrupted =
+        conversation && input.interrupt && interrupt(conversation, input.interrupt, input.now)
+      const turn = interrupted ? turnAfter(interrupted) : queue.check(input, conversation)
       if (typeof turn === 'object') return turn
 
       const claim = turn === 'free' && input.claim && lease.holds(input.claim.epoch) ? input.claim : null
@@ -67,7 +76,7 @@ export function createRunCreate(context: WriteContext) {
       if (conversation !== null) conversations.use({ input, conversation, claimed: claim !== null })
       insert(row, turn === 'free' && claim === null, input.input)
       idempotency.note(input)
-      if (claim === null) return { outcome: 'created', row, start: null }
+      if (claim === null) return { outcome: 'created', row, start: null, interrupted }
       const { definition, model } = claim
       const { id: run_id, agent, now } = input
       const start = runStart({
@@ -81,7 +90,7 @@ export function createRunCreate(context: WriteContext) {
         now,
       })
       log.append(input.id, 1, 1, `[${start}]`)
-      return { outcome: 'created', row, start }
+      return { outcome: 'created', row, start, interrupted }
     },
   }
 }
@@ -254,11 +263,9 @@ function createQueueCheck({ db, runs }: WriteContext) {
      WHERE conversation_id = ? AND status = 'queued' AND id IS NOT ?`,
   )
   return {
-    check(
-      input: CreateInput,
-      { id, holder_run_id: holder, used_at }: ConversationState,
-    ): 'free' | 'wait' | Conflict {
-      if (used_at === null) return 'free'
+    check(input: CreateInput, conversation: ConversationState | null): 'free' | 'wait' | Conflict {
+      if (conversation === null || conversation.used_at === null) return 'free'
+      const { id, holder_run_id: holder } = conversation
       const { count, first } = waiting.get(id, holder) ?? { count: 0, first: null }
       const before = holder ?? first
       if (before === null) return 'free'
@@ -269,4 +276,24 @@ function createQueueCheck({ db, runs }: WriteContext) {
       return count >= input.max_waiting ? conflict('queue_full') : 'wait'
     },
   }
+}
+
+/** Cancels the runs that have a conversation or wait on it; gives them as they are then. */
+function createInterrupt(context: WriteContext) {
+  const { db, runs } = context
+  const cancel = createCancelling(context)
+  const waiting = db
+    .prepare<[string], string>(`SELECT id FROM runs WHERE conversation_id = ? AND status = 'queued'`)
+    .pluck()
+  return ({ id, holder_run_id }: ConversationState, note: CancelNote, now: number): RunRow[] => {
+    const before = new Set(waiting.all(id))
+    // One that was suspended may be queued again.
+    if (holder_run_id !== null) before.add(holder_run_id)
+    return [...before].map((run) => cancel(runs.get(run), { ...note, now }).row)
+  }
+}
+
+/** Only a holder that is alive is waited for. */
+function turnAfter(interrupted: RunRow[]): 'free' | 'wait' {
+  return interrupted.some((row) => row[4] === 'running') ? 'wait' : 'free'
 }

@@ -8,6 +8,7 @@ import { createListQuery } from './list-query.ts'
 import type { Reader } from './reader.ts'
 import type { RunRow } from './rows.ts'
 import { parse, runColumns, toRunRecord } from './rows.ts'
+import type { CancelNote } from './run-cancel.ts'
 import { keyQuery, type CreateInput } from './run-create.ts'
 import { fromColumn, toColumn, toScopeColumns } from './text-column.ts'
 import type { WriterClient } from './writer-client.ts'
@@ -41,6 +42,7 @@ export function createRunStore(reader: Reader, writer: WriterClient, live: LiveE
         outcome: 'created',
         run,
         start: result.start === null ? null : parse<RunStartEvent>(result.start),
+        interrupted: result.interrupted?.map(toRunRecord) ?? [],
       }
     },
     async claim(input) {
@@ -83,7 +85,7 @@ export interface LiveEpoch {
 const noUsageJson = JSON.stringify(noUsage)
 
 function encodeCreate(input: CreateRun): CreateInput {
-  const { run, claim, idempotency, conversation } = input
+  const { run, claim, idempotency, conversation, on_conflict } = input
   const definition =
     claim && Object.hasOwn(claim.definitions, run.agent) ? claim.definitions[run.agent] : undefined
   return {
@@ -97,7 +99,8 @@ function encodeCreate(input: CreateRun): CreateInput {
     input: encodeInput(input.input),
     ...encodeConversation(conversation),
     parent_run_id: input.parent_run_id ?? null,
-    reject: input.on_conflict === 'reject',
+    reject: on_conflict === 'reject',
+    interrupt: typeof on_conflict === 'object' ? encodeCancel(on_conflict.interrupt, input.now) : null,
     wait_for_suspended: input.wait_for_suspended,
     max_waiting: input.max_waiting,
     idempotency: idempotency
@@ -148,18 +151,23 @@ function encodeConversation(
   return { conversation: 'new', conversation_ref: null, new_conversation_id: new_id, ttl_ms }
 }
 
+const cancelledJson = JSON.stringify({
+  code: 'run_cancelled',
+  message: new AppError('run_cancelled').message,
+})
+
+function encodeCancel({ actor, reason }: { actor: string; reason: string }, at: number): CancelNote {
+  return {
+    cancel: JSON.stringify({ at, actor, reason }),
+    error: cancelledJson,
+    decision: JSON.stringify({ by: actor, reason }),
+  }
+}
+
 function createCancel(writer: WriterClient): Store['runs']['cancel'] {
-  const error = JSON.stringify({ code: 'run_cancelled', message: new AppError('run_cancelled').message })
   return async ({ scope, run_id, actor, reason, now }) => {
-    const result = await writer.write('runs.cancel', {
-      ...toScopeColumns(scope),
-      run_id,
-      actor,
-      cancel: JSON.stringify({ at: now, actor, reason }),
-      error,
-      decision: JSON.stringify({ by: actor, reason }),
-      now,
-    })
+    const note = encodeCancel({ actor, reason }, now)
+    const result = await writer.write('runs.cancel', { ...toScopeColumns(scope), run_id, ...note, now })
     if (result.outcome === 'not_found') return result
     const run = toRunRecord(result.row)
     if (result.outcome !== 'cancelled') return { outcome: result.outcome, run }
@@ -187,21 +195,21 @@ function createAddToolResults(writer: WriterClient): Store['runs']['addToolResul
 }
 
 function createList(reader: Reader): Store['runs']['list'] {
+  // Of the content only the length is looked up.
+  const answerSize = reader.values<[string, string], number>(
+    `SELECT sum(octet_length(item)) FROM items WHERE run_id = ? AND item_id IN (SELECT value FROM json_each(?))`,
+  )
   const list = createListQuery(reader, {
     table: 'runs',
     columns: runColumns,
     narrowest: 'conversation_id',
     toRecord: toRunRecord,
+    sizeBeside: (row) => answerSize.get(row[0], row[20]) ?? 0,
   })
   return async (scope, input) =>
     list(scope, input, [
-  // Of the content only the length is looked up.
-  const answerSize = reader.values<[string, string], number>(
-    `SELECT sum(octet_length(item)) FROM items WHERE run_id = ? AND item_id IN (SELECT value FROM json_each(?))`,
-  )
       ['status', input.status],
       ['agent', input.agent],
       ['conversation_id', input.conversation_id],
     ])
 }
-    sizeBeside: (row) => answerSize.get(row[0], row[20]) ?? 0,
