@@ -132,6 +132,19 @@ describe('blocks', () => {
     expect(items).toMatchObject([{ name: 'first', provider: { name: 'scripted', data: { id: 'theirs' } } }])
   })
 
+  test.each<[string, (turn: number) => ModelPart]>([
+    ['text and reasoning in turn', (turn) => (turn % 2 === 0 ? text('a') : reasoning('b'))],
+    ['hidden reasoning', () => ({ type: 'reasoning_end', providerData: {} })],
+    ['calls', (turn) => call(turn)],
+    ['files', () => ({ type: 'file', url: 'data:,', mediaType: 'image/png' })],
+  ])('are 4096 at most: no model says so much by %s', (_what, partOf) => {
+    const { reply } = builder()
+    const push = (turn: number) => reply.push(partOf(turn))
+    for (let turn = 0; turn < 4096; turn++) push(turn)
+    expect(() => push(4096)).toThrow(expect.objectContaining({ code: 'model_bad_response' }))
+    expect(reply.abandon()).toHaveLength(4096)
+  })
+
   test('a file keeps what its maker wants back with it', () => {
     const url = 'data:image/png;base64,aGk='
     const file: ModelPart = { type: 'file', url, mediaType: 'image/png', providerData: { signature: 's' } }

@@ -1,3 +1,4 @@
+import { AppError } from '../errors.ts'
 import { createId } from '../ids.ts'
 import { maxJsonDepth, nestsDeeperThan } from '../json-depth.ts'
 import type { Item, MessageItem, ReasoningItem, ToolCallItem } from '../items.ts'
@@ -10,6 +11,7 @@ import { charsOfFile } from './history.ts'
  * event and appends to one string.
  */
 export interface ReplyBuilder {
+  /** Throws `model_bad_response` where the reply has more blocks than any has. */
   push(part: ModelPart): void
   /** Closes what is open. The items of the reply, in the order they began. */
   finish(): Item[]
@@ -52,6 +54,9 @@ interface FileBlock {
   providerData: Record<string, unknown> | undefined
 }
 type Block = ProseBlock | CallBlock | FileBlock
+
+/** No model says so much by turns: each block becomes an item, and events of its own. */
+const maxBlocks = 4096
 
 interface State {
   log: StepLog
@@ -118,8 +123,8 @@ function openProse(state: State, kind: 'text' | 'reasoning'): ProseBlock {
     partial: false,
     providerData: undefined,
   }
+  addBlock(state, block)
   state.open = block
-  state.blocks.push(block)
   state.log.emit(
     kind === 'text'
       ? { type: 'text.start', item_id: block.id }
@@ -175,8 +180,8 @@ function startCall(state: State, part: Extract<ModelPart, { type: 'tool_call' }>
     partial: false,
     providerData: part.providerData,
   }
+  addBlock(state, block)
   state.calls.set(part.index, block)
-  state.blocks.push(block)
   state.log.emit({ type: 'tool.start', item_id: block.id, call_id: block.callId, name: block.name })
 }
 
@@ -190,7 +195,15 @@ function pushInput(state: State, index: number, delta: string): void {
 function pushFile(state: State, part: Extract<ModelPart, { type: 'file' }>): void {
   const { url, mediaType, providerData } = part
   closeProse(state, false)
-  state.blocks.push({ kind: 'file', id: createId('item'), url, mediaType, providerData })
+  addBlock(state, { kind: 'file', id: createId('item'), url, mediaType, providerData })
+}
+
+function addBlock({ blocks }: State, block: Block): void {
+  if (blocks.length === maxBlocks) {
+    const cause = new Error(`more than ${maxBlocks} blocks in a reply`)
+    throw new AppError('model_bad_response', { cause })
+  }
+  blocks.push(block)
 }
 
 function close(state: State, partial: boolean): Item[] {

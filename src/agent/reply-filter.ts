@@ -79,6 +79,15 @@ function guard(state: State, call: () => void): void {
   }
 }
 
+/** What the builder throws is not the filters' fault: it ends the reply as it is. */
+function pass(state: State, part: ModelPart): void {
+  try {
+    state.builder.push(part)
+  } catch (error) {
+    state.stop.abort(error)
+  }
+}
+
 function push(state: State, part: ModelPart): void {
   switch (part.type) {
     case 'text':
@@ -88,11 +97,11 @@ function push(state: State, part: ModelPart): void {
     case 'reasoning_end':
       return endProse(state, part)
     case 'tool_input':
-      return state.builder.push(part)
+      return pass(state, part)
     case 'tool_call':
     case 'file':
       closeBlock(state)
-      return state.builder.push(part)
+      return pass(state, part)
     default:
       return part satisfies never
   }
@@ -100,7 +109,7 @@ function push(state: State, part: ModelPart): void {
 
 function pushProse(state: State, part: Extract<ModelPart, { delta: string; type: Kind }>): void {
   const block = state.block?.kind === part.type ? state.block : openBlock(state, part.type)
-  if (block.filters.length === 0) return state.builder.push(part)
+  if (block.filters.length === 0) return pass(state, part)
   block.given += part.delta
   let delta = part.delta
   for (const filter of block.filters) delta = filter.push(delta)
@@ -137,13 +146,13 @@ function show(state: State, block: Block, text: string, isLast = false): void {
   }
   if (delta === '') return
   block.shown += delta
-  state.builder.push({ type: block.kind, delta })
+  pass(state, { type: block.kind, delta })
 }
 
 /** What a provider keeps with a text (a signature, an id) stands for the text as it was: it goes where that was changed. */
 function endProse(state: State, part: Extract<ModelPart, { type: 'text_end' | 'reasoning_end' }>): void {
   const kind = part.type === 'text_end' ? 'text' : 'reasoning'
   if (state.block?.kind === kind) closeBlock(state)
-  if (part.providerData === undefined || state.unchanged[kind]) return state.builder.push(part)
-  state.builder.push({ type: part.type })
+  if (part.providerData === undefined || state.unchanged[kind]) return pass(state, part)
+  pass(state, { type: part.type })
 }

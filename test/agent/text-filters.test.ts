@@ -226,6 +226,20 @@ describe('a filter that throws', () => {
   })
 })
 
+test('a reply of more blocks than any model makes is the model’s fault, and not the filter’s', async () => {
+  const turns = Array.from({ length: 5000 }, (_, i): ModelPart => ({
+    type: i % 2 === 0 ? 'text' : 'reasoning',
+    delta: 'a ',
+  }))
+  const [mad, sound] = [scriptedModel([{ parts: turns }]), scriptedModel(['fine'])]
+  const both = agent({ name: 'assistant', model: [mad, sound], hooks: { filterText: shout } })
+  const engine = await startEngine({ agents: [both] })
+  const { run, events, text: answer } = await engine.finish()
+  expect([run.status, answer]).toEqual(['completed', 'FINE'])
+  expect(eventsOfType(events, 'step.retry')).toMatchObject([{ reason: 'model_bad_response' }])
+  expect(eventsOfType(events, 'text.start').length).toBeLessThan(4096)
+})
+
 test('an afterModel that throws fails the run, and no other model is asked', async () => {
   const [first, second] = [scriptedModel(['a']), scriptedModel(['never'])]
   const hooks: Hooks = {
