@@ -51,6 +51,25 @@ describe('the tools', () => {
     for (const name of names) expect(name.length).toBeLessThanOrEqual(64)
   })
 
+  test('cannot have more schemas than could be sent, however short the document that refers to them is', () => {
+    const many = { type: 'object', allOf: Array.from({ length: 1_000 }, () => ({})) }
+    const schema = { $ref: '#/components/schemas/many' }
+    const requestBody = { content: { 'application/json': { schema } } }
+    const paths = Object.fromEntries(
+      Array.from({ length: 60 }, (_, i) => [`/${i}`, { post: { operationId: `o${i}`, requestBody } }]),
+    )
+    const document = {
+      openapi: '3.1.0',
+      servers: [{ url: 'https://a.example' }],
+      paths,
+      components: { schemas: { many } },
+    }
+    expect(() => openapiTools({ document })).toThrow(
+      'openapiTools: the arguments have more than 50000 schemas within them: choose fewer operations',
+    )
+    expect(openapiTools({ document, operations: ['o0', 'o59'] })).toHaveLength(2)
+  })
+
   test('ask for approval as the author says', async () => {
     const gated = async (approval: OpenapiToolsOptions['approval']) => {
       const tools = petsTools({ approval: approval! })

@@ -10,6 +10,8 @@ export interface OpenapiDocument {
   find(reference: string): unknown
   /** The object itself, or the one its `$ref` leads to. Throws a `DefinitionError` that names the place where there is none. */
   follow(value: unknown, place: string): JsonObject
+  /** Counts one more schema within the schemas of all tools. Throws a `DefinitionError` where they have become too many. */
+  countSchema(): void
 }
 
 export const operationMethods = ['get', 'head', 'post', 'put', 'patch', 'delete'] as const
@@ -39,6 +41,8 @@ export interface OperationNode {
 
 /** Longest chain of references to references that is followed. */
 const maxHops = 20
+/** More than a model can be sent. To make tools of so many takes seconds, in which nothing else goes on; references multiply them. */
+const maxSchemas = 50_000
 
 /** Takes a parsed document, or the path or `file:` URL of one in JSON. Throws a `DefinitionError` where it is none. */
 export function readDocument(given: JsonObject | string | URL): OpenapiDocument {
@@ -51,6 +55,7 @@ export function readDocument(given: JsonObject | string | URL): OpenapiDocument 
   }
   if (!isObject(root['paths'])) throw fault('#/paths: must be an object')
   const find = (reference: string) => findIn(root, reference)
+  let schemas = 0
   return {
     root,
     find,
@@ -62,6 +67,11 @@ export function readDocument(given: JsonObject | string | URL): OpenapiDocument 
       }
       const reference = isObject(value) && typeof value['$ref'] === 'string' ? ` (${value['$ref']})` : ''
       throw fault(`${place}: leads to no object${reference}`)
+    },
+    countSchema() {
+      schemas++
+      if (schemas <= maxSchemas) return
+      throw fault(`the arguments have more than ${maxSchemas} schemas within them: choose fewer operations`)
     },
   }
 }

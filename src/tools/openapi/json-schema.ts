@@ -13,7 +13,7 @@ const types = new Set(['string', 'number', 'integer', 'boolean', 'object', 'arra
 /**
  * The JSON Schema of what a client sends, out of a schema of OpenAPI 3.0 or 3.1: references are resolved, a reference that
  * comes back to itself is "anything", and so is all that the schemas of tools cannot hold. What it accepts is never less
- * than what the original does: the API has the last word.
+ * than what the original does: the API has the last word. Throws a `DefinitionError` where the document's tools have too many.
  */
 export function toJsonSchema(schema: unknown, document: OpenapiDocument): JsonSchema {
   return takeable(convert(schema, { document, references: [], depth: 0, left: { nodes: maxNodes } }))
@@ -38,6 +38,7 @@ function convert(schema: unknown, place: Place): JsonSchema {
 /** The same for a part of `allOf`, which may speak of what another part describes. */
 function convertPart(schema: unknown, place: Place): JsonSchema {
   if (!isObject(schema) || place.depth > maxDepth || place.left.nodes-- <= 0) return {}
+  place.document.countSchema()
   if (typeof schema['$ref'] === 'string') return convertReference(schema, schema['$ref'], place)
   const own = dropUndefined({
     ...typeOf(schema),
