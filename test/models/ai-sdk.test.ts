@@ -305,6 +305,31 @@ describe('the end', () => {
     expect(reply.usage).toBeNull()
   })
 
+  test.each(['text-delta', 'reasoning-delta'] as const)(
+    'with more in one %s than a whole reply has is an error',
+    async (type) => {
+      const part: Part = { type, id: '0', delta: 'x'.repeat(512 * 1024 + 1) }
+      expect((await failureOf(languageModel([part, finish()]))).code).toBe('model_bad_response')
+    },
+  )
+
+  test('lets others go on while much of it comes at once', async () => {
+    let turn = 0
+    let over = false
+    const next = () => {
+      turn++
+      if (!over) setImmediate(next)
+    }
+    setImmediate(next)
+    const turns: number[] = []
+    const parts = Array.from({ length: 20 }, () => textDelta('x'.repeat(40_000)))
+    const onPart = () => void turns.push(turn)
+    await collectReply(fromAiSdk(languageModel([...parts, finish()])), { onPart })
+    over = true
+    expect(turns).toHaveLength(20)
+    expect(new Set(turns).size).toBe(20)
+  })
+
   test('that never comes is an error', async () => {
     expect((await failureOf(languageModel([textDelta('x')]))).code).toBe('model_bad_response')
   })

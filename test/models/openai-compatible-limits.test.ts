@@ -70,6 +70,30 @@ describe('a reply that has gone mad', () => {
     expect(count).toBe(2 ** 18)
   })
 
+  const half = 256 * 1024
+  const text = (length: number) => chunkOf({ content: 'x'.repeat(length) })
+
+  test.each([
+    ['in one text', [text(2 * half + 1)]],
+    ['in a text like the one before it', [chunkOf({ content: 'x' }), text(2 * half + 1)]],
+    [
+      'by turns',
+      [chunkOf({ content: [{ text: 'x'.repeat(half) }, { thinking: 'x'.repeat(half) }, { text: 'x' }] })],
+    ],
+    ['in text and reasoning', [chunkOf({ content: 'x'.repeat(half), reasoning: 'x'.repeat(half + 1) })]],
+  ])('says as much in one event as whole replies do, %s', async (_, steps) => {
+    const { upstream, model } = await setUp()
+    upstream.reply({ steps: [...steps, finishOf('stop'), doneStep] })
+    const error: unknown = await collectReply(model).catch((reason: unknown) => reason)
+    expect(AppError.is(error) && error.code).toBe('model_bad_response')
+  })
+
+  test('says a great deal in several events', async () => {
+    const { upstream, model } = await setUp()
+    upstream.reply({ steps: [text(2 * half), text(2 * half), text(1), finishOf('stop'), doneStep] })
+    expect((await collectReply(model)).decoded.text).toHaveLength(4 * half + 1)
+  })
+
   test('says it in a list of a great many pieces, which are one part of each kind', async () => {
     const { upstream, model } = await setUp()
     const thinking = Array.from({ length: 50_000 }, () => ({ type: 'text', text: 'y' }))

@@ -8,7 +8,7 @@ import { AppError } from '../../errors.ts'
 import type { Usage } from '../../run-state.ts'
 import type { FinishReason, ModelPart, ModelReply } from '../model.ts'
 import { WholeCharacters } from '../whole-characters.ts'
-import { maxReplyBytes } from '../reply-limits.ts'
+import { maxEventChars, maxReplyBytes } from '../reply-limits.ts'
 import { tokenCount } from '../token-count.ts'
 import { toModelError } from './ai-sdk-error.ts'
 import { ReasoningBlocks } from './reasoning.ts'
@@ -41,6 +41,11 @@ export class ReplyDecoder {
     return this.#finish !== undefined
   }
 
+  /** Characters so far, of all kinds. */
+  get size(): number {
+    return this.#size
+  }
+
   /** Throws an `AppError` where the part tells of a failure, or the reply has grown beyond its limits. */
   push(part: LanguageModelV4StreamPart): void {
     switch (part.type) {
@@ -58,7 +63,7 @@ export class ReplyDecoder {
 
   /** Closes what is open. Call it once, when `finished`. Throws where the reply is none. */
   end(): ModelReply {
-    if (!this.#finish) throw new AppError('model_bad_response', { cause: new Error('the reply has no end') })
+    if (!this.#finish) throw badResponse('the reply has no end')
     const { finishReason, usage } = this.#finish
     const said = decodeFinishReason(finishReason)
     this.#closeBlock()
@@ -101,7 +106,7 @@ export class ReplyDecoder {
 
   #textDelta(part: PartOf<'text-delta'>): void {
     if (part.providerMetadata !== undefined) this.#textMetadata = part.providerMetadata
-    this.#grow(part.delta.length)
+    this.#growText(part.delta.length)
     if (this.#open !== 'text') {
       this.#closeBlock()
       this.#open = 'text'
@@ -114,7 +119,7 @@ export class ReplyDecoder {
 
   #reasoningDelta(part: PartOf<'reasoning-delta'>): void {
     if (part.providerMetadata !== undefined) this.#reasoning.note(part.id, part.providerMetadata)
-    this.#grow(part.delta.length)
+    this.#growText(part.delta.length)
     if (this.#open !== 'reasoning') {
       this.#closeBlock()
       this.#open = 'reasoning'
@@ -168,11 +173,19 @@ export class ReplyDecoder {
     this.#emit({ type: this.#open, delta: rest })
   }
 
+  #growText(length: number): void {
+    if (length > maxEventChars) throw badResponse('a part has too much text')
+    this.#grow(length)
+  }
+
   #grow(length: number): void {
     this.#size += length
-    if (this.#size <= maxReplyBytes) return
-    throw new AppError('model_bad_response', { cause: new Error('the reply is too large') })
+    if (this.#size > maxReplyBytes) throw badResponse('the reply is too large')
   }
+}
+
+function badResponse(why: string): AppError {
+  return new AppError('model_bad_response', { cause: new Error(why) })
 }
 
 function toDataUrl(data: Uint8Array | string, mediaType: string): string {
@@ -191,7 +204,7 @@ function decodeFinishReason({ unified, raw }: LanguageModelV4FinishReason): Fini
     case 'content-filter':
       return 'content_filter'
     case 'interrupted':
-      throw new AppError('model_bad_response', { cause: new Error('the reply ended before it was finished') })
+      throw badResponse('the reply ended before it was finished')
     case 'error':
       throw new AppError('model_unavailable', {
         cause: new Error(`the provider finished with an error: ${String(raw)}`),

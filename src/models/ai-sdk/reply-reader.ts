@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { LanguageModelV4, LanguageModelV4StreamPart } from '@ai-sdk/provider'
 import type { Clock } from '../../clock.ts'
 import { AppError } from '../../errors.ts'
@@ -26,6 +27,9 @@ export interface ReplyReaderOptions {
   stallTimeoutMs: number
   clock: Clock
 }
+
+/** How much is taken at once: what came in one piece has many parts, and no turn for others between them. */
+const charsPerTurn = 32_768
 
 type Reader = ReadableStreamDefaultReader<LanguageModelV4StreamPart>
 
@@ -77,7 +81,12 @@ export class ReplyReader {
   async #read(reader: Reader): Promise<void> {
     const { clock } = this.#options
     let parts = 0
+    let turnAt = 0
     for (;;) {
+      if (this.#decoder.size - turnAt > charsPerTurn) {
+        turnAt = this.#decoder.size
+        await setImmediate()
+      }
       const { done, value } = await reader.read()
       if (this.#closed) return
       if (done) return this.#onEnd()

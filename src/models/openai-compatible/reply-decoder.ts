@@ -2,6 +2,7 @@ import { AppError } from '../../errors.ts'
 import type { Usage } from '../../run-state.ts'
 import type { FinishReason, ModelPart, ModelReply } from '../model.ts'
 import { errorFromBody } from '../provider-error.ts'
+import { maxEventChars } from '../reply-limits.ts'
 import { TextFrame } from './text-frame.ts'
 import { ToolCallDecoder } from './tool-call-decoder.ts'
 import { decodeUsage } from './usage.ts'
@@ -44,6 +45,8 @@ export class ReplyDecoder {
   readonly #characters = new WholeCharacters()
   readonly #frame = new TextFrame()
   #open: TextKind = 'text'
+  /** Characters of the event that is being read. */
+  #said = 0
   #spoke = false
   #done = false
   #finishReason: FinishReason | undefined
@@ -66,6 +69,7 @@ export class ReplyDecoder {
 
   /** One event of the stream. Throws an `AppError` where it is unreadable or tells of a failure. */
   pushEvent(data: string, name: string): void {
+    this.#said = 0
     if (data.startsWith('[DONE]')) this.#done = true
     else if (data === '') return
     else {
@@ -148,6 +152,10 @@ export class ReplyDecoder {
 
   #text(kind: TextKind, delta: string): void {
     if (delta === '') return
+    this.#said += delta.length
+    if (this.#said > maxEventChars) {
+      throw new AppError('model_bad_response', { cause: new Error('an event has too much text') })
+    }
     if (kind !== this.#open) {
       this.#closeText()
       this.#open = kind
