@@ -20,8 +20,8 @@ export interface HistoryLimits {
 /** How many earlier runs are ever read for one request. */
 export const maxHistoryRuns = 500
 
-/** How much of them, in characters as stored: about what providers take at once. The run before is always read whole. */
-export const maxHistoryChars = 16 * 1024 * 1024
+/** How much of them, in bytes as stored: about what providers take at once. The run before is always read whole. */
+export const maxHistoryBytes = 16 * 1024 * 1024
 
 export interface BuiltHistory {
   items: ModelItem[]

@@ -1,7 +1,7 @@
 import type { CallApproval, CallRecord, Directory, RunContext } from '../agent/context.ts'
 import { Interruption } from '../agent/context.ts'
 import type { Agent } from '../agent/definitions.ts'
-import { countTurns, maxHistoryChars, maxHistoryRuns } from '../agent/history.ts'
+import { countTurns, maxHistoryBytes, maxHistoryRuns } from '../agent/history.ts'
 import { runLoop } from '../agent/loop.ts'
 import { modelsAtWork } from '../agent/route.ts'
 import { limitsOfRun } from '../agent/totals.ts'
@@ -143,7 +143,7 @@ async function readTurns(
   { run_id, turns }: { run_id: string; turns: number },
 ): ReturnType<RunContext['history']> {
   for (let runs = turns; ; runs = Math.min(runs * 2, maxHistoryRuns)) {
-    const history = await store.items.history({ run_id, max_runs: runs, max_chars: maxHistoryChars })
+    const history = await store.items.history({ run_id, max_runs: runs, max_bytes: maxHistoryBytes })
     const isAllThatIsRead = history.complete || runs === maxHistoryRuns || countRuns(history.items) < runs
     if (isAllThatIsRead || countTurns(history.items) >= turns) return history
   }

@@ -293,10 +293,10 @@ export type ToolResultsResult =
   | { outcome: 'ok'; run: RunRecord; events: LoggedEvent[] }
 
 /**
- * How many characters of content one page holds, as stored, that of a run's answer included. A page ends before it would be
- * more, with `has_more`; its first row is always given.
+ * How much one page holds, in bytes as stored, the text of a run's answer included. A page ends before it would be more, with
+ * `has_more`; its first row is always given.
  */
-export const maxPageChars = 4 * 1024 * 1024
+export const maxPageBytes = 4 * 1024 * 1024
 
 export interface Page {
   /** 1 to 100. */
@@ -381,12 +381,12 @@ export interface Store {
      * internal. What the runs before `run_id` said, oldest run first: the chain of parents, without void items and without
      * the work of agents that served as tools. Ends at the run that the newest summary of the chain goes up to: that one
      * and all before it are left out. Stops early, at a run's border, once `max_runs` runs were read or where the next would
-     * make it more than `max_chars`, as stored: not `complete`. The newest run is always given, and whole.
+     * make it more than `max_bytes`, as stored: not `complete`. The newest run is always given, and whole. Nothing more is read.
      */
     history(input: {
       run_id: string
       max_runs: number
-      max_chars: number
+      max_bytes: number
     }): Promise<{ items: PlacedItem[]; complete: boolean }>
     /** Items of a conversation along the chain from its head, in order. `order: 'desc'`: newest first. */
     ofConversation(

@@ -59,7 +59,7 @@ function describeServedItems(open: OpenStore): void {
     it('are no part of what later runs are told', async (scene) => {
       const { items } = await runWithServed(scene)
       const next = await scene.run({ conversation: session('a') })
-      const history = await scene.store.items.history({ run_id: next.id, max_runs: 10, max_chars: 10_000 })
+      const history = await scene.store.items.history({ run_id: next.id, max_runs: 10, max_bytes: 10_000 })
       expect(ids(history.items).slice(1)).toEqual(ids([items.call, items.result, items.answer].map(toPlaced)))
     })
 

@@ -2,7 +2,7 @@ import { describe, expect } from 'vitest'
 import { createId } from '../ids.ts'
 import type { Item, NoteItem } from '../items.ts'
 import type { RunRecord } from '../store/store.ts'
-import { maxPageChars } from '../store/store.ts'
+import { maxPageBytes } from '../store/store.ts'
 import type { OpenStore, StoreScene } from './store-scene.ts'
 import { assistantMessage, placed, sceneTest, session, userMessage, warning } from './store-scene.ts'
 
@@ -63,9 +63,9 @@ function describeRunReads(open: OpenStore): void {
     it('are listed in pages that are not too large with their answers, one run at the least', async (scene) => {
       const made: RunRecord[] = []
       for (const share of [0.5, 0.4, 0.3, 1.1]) {
-        const run = await scene.run({ options: { metadata: { k: 'x'.repeat(0.1 * maxPageChars) } } })
-        const answer = assistantMessage('y'.repeat(share * maxPageChars))
-        const thought = assistantMessage('z'.repeat(maxPageChars))
+        const run = await scene.run({ options: { metadata: { k: 'x'.repeat(0.1 * maxPageBytes) } } })
+        const answer = assistantMessage('y'.repeat(share * maxPageBytes))
+        const thought = assistantMessage('z'.repeat(maxPageBytes))
         const ended = { usage: run.usage, steps: 1, error: null, output: [answer.id] }
         await scene.commit(run, {
           items: placed(1, [answer, thought]),
@@ -143,7 +143,7 @@ function describeHistory(open: OpenStore): void {
       await scene.cancel(cancelled)
       await scene.finish(cancelled, 'cancelled')
       const last = await scene.run({ conversation: session('a'), input: [userMessage('now')] })
-      const history = await scene.store.items.history({ run_id: last.id, max_runs: 100, max_chars: 10_000 })
+      const history = await scene.store.items.history({ run_id: last.id, max_runs: 100, max_bytes: 10_000 })
       expect(texts(history.items)).toEqual(['one', 're one', 'two', 'whole', 'three'])
       expect(history.complete).toBe(true)
       expect(history.items[0]).toMatchObject({ position: 0, step: null, void: false })
@@ -156,14 +156,14 @@ function describeHistory(open: OpenStore): void {
         const { items, complete } = await scene.store.items.history({
           run_id: last.id,
           max_runs,
-          max_chars: 10_000,
+          max_bytes: 10_000,
         })
         return [texts(items), complete]
       }
       expect(await read(2)).toEqual([['two', 're two', 'three', 're three'], false])
       expect(await read(3)).toEqual([['one', 're one', 'two', 're two', 'three', 're three'], true])
       const alone = await scene.run()
-      expect(await scene.store.items.history({ run_id: alone.id, max_runs: 5, max_chars: 10_000 })).toEqual({
+      expect(await scene.store.items.history({ run_id: alone.id, max_runs: 5, max_bytes: 10_000 })).toEqual({
         items: [],
         complete: true,
       })
@@ -172,14 +172,14 @@ function describeHistory(open: OpenStore): void {
     it('history stops before it is more than may be read, with the newest run whole', async (scene) => {
       for (const text of ['one', 'two', 'three', 'x'.repeat(1000)]) await turn(scene, text)
       const last = await scene.run({ conversation: session('a') })
-      const read = async (max_chars: number, max_runs = 10) => {
-        const { items, complete } = await scene.store.items.history({ run_id: last.id, max_runs, max_chars })
+      const read = async (max_bytes: number, max_runs = 10) => {
+        const { items, complete } = await scene.store.items.history({ run_id: last.id, max_runs, max_bytes })
         return [texts(items).map((text) => text.slice(-5)), complete]
       }
       const newest = ['xxxxx', 'xxxxx']
       expect(await read(0)).toEqual([newest, false])
       expect(await read(2000)).toEqual([newest, false])
-      const { items } = await scene.store.items.history({ run_id: last.id, max_runs: 2, max_chars: 1e6 })
+      const { items } = await scene.store.items.history({ run_id: last.id, max_runs: 2, max_bytes: 1e6 })
       const ofTwo = items.reduce((sum, { item }) => sum + JSON.stringify(item).length, 0)
       expect(await read(ofTwo - 1)).toEqual([newest, false])
       expect(await read(ofTwo)).toEqual([['three', 'three', ...newest], false])
@@ -195,7 +195,7 @@ function describeHistory(open: OpenStore): void {
         const { items, complete } = await scene.store.items.history({
           run_id: branch.id,
           max_runs,
-          max_chars: 10_000,
+          max_bytes: 10_000,
         })
         return [texts(items), complete]
       }
@@ -219,7 +219,7 @@ function describeHistory(open: OpenStore): void {
       const first = await turn(scene, 'one')
       await turn(scene, 'two')
       const branch = await scene.run({ parent_run_id: first.id })
-      const { items } = await scene.store.items.history({ run_id: branch.id, max_runs: 5, max_chars: 10_000 })
+      const { items } = await scene.store.items.history({ run_id: branch.id, max_runs: 5, max_bytes: 10_000 })
       expect(texts(items)).toEqual(['one', 're one'])
     })
 
@@ -232,7 +232,7 @@ function describeHistory(open: OpenStore): void {
       await scene.finish(first)
       await scene.claim()
       expect(texts((await list())!.data)).toEqual(['one', 'two'])
-      const { items } = await scene.store.items.history({ run_id: second.id, max_runs: 5, max_chars: 10_000 })
+      const { items } = await scene.store.items.history({ run_id: second.id, max_runs: 5, max_bytes: 10_000 })
       expect(texts(items)).toEqual(['one'])
     })
 
@@ -263,8 +263,8 @@ function describeHistory(open: OpenStore): void {
     })
 
     it('of a conversation come in pages that are not too large, one item at the least', async (scene) => {
-      const sizes = [0.6, 0.3, 0.2, 1.5, 0.1].map((share) => Math.round(share * maxPageChars))
-      const input = sizes.slice(0, 2).map((size) => userMessage('x'.repeat(size)))
+      const sizes = [0.6, 0.3, 0.2, 1.5, 0.1].map((share) => Math.round(share * maxPageBytes))
+      const input = sizes.slice(0, 2).map((size) => userMessage('é'.repeat(size / 2)))
       const run = await scene.run({ conversation: session('a'), input })
       const said = sizes.slice(2).map((size) => assistantMessage('x'.repeat(size)))
       await scene.commit(run, { items: placed(2, said) })

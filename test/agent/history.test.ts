@@ -234,8 +234,8 @@ describe('trimming', () => {
         items: {
           ...store.items,
           history(input) {
-            asked.push(input.max_chars)
-            return store.items.history({ ...input, max_chars: 1 })
+            asked.push(input.max_bytes)
+            return store.items.history({ ...input, max_bytes: 1 })
           },
         },
       }),

@@ -213,7 +213,7 @@ describe('runs that share a summarised past', () => {
       engine: {
         wrapStore: (store) => ({
           ...store,
-          items: { ...store.items, history: (input) => store.items.history({ ...input, max_chars: 1000 }) },
+          items: { ...store.items, history: (input) => store.items.history({ ...input, max_bytes: 1000 }) },
         }),
       },
     })

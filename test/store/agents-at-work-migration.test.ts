@@ -111,7 +111,7 @@ test('a file of the first schema opens: what was queued, suspended and running i
   // What had its result was not done again, what a person refused not at all.
   expect(executed.toSorted()).toEqual(['look slow', 'send bob'])
 
-  const history = await engine.store.items.history({ run_id: waited.id, max_runs: 10, max_chars: 10_000 })
+  const history = await engine.store.items.history({ run_id: waited.id, max_runs: 10, max_bytes: 10_000 })
   expect(transcript({ items: history.items.map(({ item }) => item) }).slice(0, 4)).toEqual([
     'user: hello',
     'assistant: I begin.',

@@ -26,30 +26,31 @@ export function createItemReads(reader: Reader): Store['items'] {
 
 function createHistory(reader: Reader): Store['items']['history'] {
   const parentOf = reader.values<[string], string | null>('SELECT parent_run_id FROM runs WHERE id = ?')
+  // Of the content only the length is looked up.
+  const measured = reader.rows<[string], [parent: string | null, bytes: number]>(
+    `SELECT parent_run_id, (SELECT coalesce(sum(octet_length(item)), 0) FROM items WHERE run_id = runs.id AND void = 0)
+     FROM runs WHERE id = ?`,
+  )
   const spoken = reader.rows<[string], ItemRow>(
     `SELECT ${itemColumns} FROM items WHERE run_id = ? AND void = 0 ORDER BY position`,
   )
-  return async ({ run_id, max_runs, max_chars }) => {
+  return async ({ run_id, max_runs, max_bytes }) => {
     const turns: PlacedItem[][] = []
     let size = 0
     let summarisedThrough: string | undefined
     let id = parentOf.get(run_id) ?? null
     // From run to run: a long conversation that has a summary costs no more than what came after it.
     while (id !== null && id !== summarisedThrough && turns.length < max_runs) {
-      const rows = spoken.all(id)
-      for (const row of rows) size += itemSize(row)
-      if (size > max_chars && turns.length > 0) break
-      const said = rows.map(toPlacedItem)
+      const [parent, bytes]: [string | null, number] = measured.get(id) ?? [null, 0]
+      size += bytes
+      if (size > max_bytes && turns.length > 0) break
+      const said = spoken.all(id).map(toPlacedItem)
       turns.push(said)
       summarisedThrough ??= summarisedIn(said)
-      id = parentOf.get(id) ?? null
+      id = parent
     }
     return { items: turns.toReversed().flat(), complete: id === null || id === summarisedThrough }
   }
-}
-
-function itemSize(row: ItemRow): number {
-  return row[4].length
 }
 
 /** The run that the newest of its summaries goes up to. */
@@ -67,10 +68,17 @@ function createConversationItems(reader: Reader): Store['items']['ofConversation
      WHERE items.item_id = ? AND void = 0`,
   )
   const runsOf = reader.values<[string, number], string>(`${chain} SELECT id FROM chain ORDER BY depth`)
-  const select = `SELECT ${itemColumns} FROM items WHERE run_id = ? AND void = 0 AND position`
+  const from = 'FROM items WHERE run_id = ? AND void = 0 AND position'
+  const select = `SELECT ${itemColumns} ${from}`
   const itemsOf = {
-    asc: reader.rows<[string, number], ItemRow>(`${select} > ? ORDER BY position`),
-    desc: reader.rows<[string, number], ItemRow>(`${select} < ? ORDER BY position DESC`),
+    asc: reader.rows<[string, number, number], ItemRow>(`${select} > ? ORDER BY position LIMIT ?`),
+    desc: reader.rows<[string, number, number], ItemRow>(`${select} < ? ORDER BY position DESC LIMIT ?`),
+  }
+  // Looked up first, so that nothing is read that the page does not hold.
+  const measure = `SELECT octet_length(item) ${from}`
+  const sizesOf = {
+    asc: reader.values<[string, number, number], number>(`${measure} > ? ORDER BY position LIMIT ?`),
+    desc: reader.values<[string, number, number], number>(`${measure} < ? ORDER BY position DESC LIMIT ?`),
   }
   const beyond = { asc: -1, desc: Number.MAX_SAFE_INTEGER }
 
@@ -84,12 +92,16 @@ function createConversationItems(reader: Reader): Store['items']['ofConversation
     const newestFirst = runsOf.all(head, anyDepth)
     const [depth, position] = cursor ?? [order === 'asc' ? newestFirst.length - 1 : 0, beyond[order]]
     const runs = order === 'asc' ? newestFirst.slice(0, depth + 1).toReversed() : newestFirst.slice(depth)
-    const page = createPage<ItemRow>({ limit, sizeOf: itemSize })
-    const take = (row: ItemRow) => page.take(row)
+    const page = createPage(limit)
+    const data: PlacedItem[] = []
     for (const [i, run] of runs.entries()) {
-      itemsOf[order].each(take, run, i === 0 ? position : beyond[order])
+      const start = i === 0 ? position : beyond[order]
+      const sizes = sizesOf[order].all(run, start, limit + 1)
+      const taken = sizes.findIndex((bytes) => !page.takes(bytes))
+      const count = taken < 0 ? sizes.length : taken
+      if (count > 0) data.push(...itemsOf[order].all(run, start, count).map(toPlacedItem))
       if (page.hasMore) break
     }
-    return { data: page.rows.map(toPlacedItem), has_more: page.hasMore }
+    return { data, has_more: page.hasMore }
   }
 }

@@ -1,6 +1,6 @@
 import type { Scope } from '../../identity/principal.ts'
 import type { Page } from '../store.ts'
-import { createPage, textSize } from './page.ts'
+import { createPage } from './page.ts'
 import type { Query, Reader } from './reader.ts'
 import { toScopeColumns } from './text-column.ts'
 
@@ -19,7 +19,7 @@ export function createListQuery<Row extends unknown[], Result>(
     /** The column whose own index to use where it is filtered by: it leaves less to look at than the owner does. */
     narrowest: string
     toRecord: (row: Row) => Result
-    /** Characters that a row is shown with and does not hold itself. */
+    /** Bytes that a row is shown with and does not hold itself. */
     sizeBeside?: (row: Row) => number
   },
 ): (scope: Scope, page: Page, filters: Filters) => { data: Result[]; has_more: boolean } {
@@ -49,8 +49,21 @@ export function createListQuery<Row extends unknown[], Result>(
     }
     for (const [column, value] of filters) add(`${column} = ?`, value)
     add('id < ?', after)
-    const page = createPage<Row>({ limit, sizeOf: (row) => textSize(row) + (sizeBeside?.(row) ?? 0) })
-    queryFor(conditions).each((row) => page.take(row), ...values, limit + 1)
-    return { data: page.rows.map(toRecord), has_more: page.hasMore }
+    const page = createPage(limit)
+    const data: Result[] = []
+    const take = (row: Row) => {
+      const isTaken = page.takes(textSize(row) + (sizeBeside?.(row) ?? 0))
+      if (isTaken) data.push(toRecord(row))
+      return isTaken
+    }
+    queryFor(conditions).each(take, ...values, limit + 1)
+    return { data, has_more: page.hasMore }
   }
+}
+
+/** The bytes of a row's texts. */
+function textSize(row: readonly unknown[]): number {
+  let size = 0
+  for (const column of row) if (typeof column === 'string') size += Buffer.byteLength(column)
+  return size
 }

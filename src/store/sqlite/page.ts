@@ -1,37 +1,26 @@
-import { maxPageChars } from '../store.ts'
+import { maxPageBytes } from '../store.ts'
 
-/** Collects the rows of one page. */
-export interface PageRows<Row> {
-  readonly rows: Row[]
-  /** Whether a row was refused: the page is full, and there is more. */
+/** Counts what a page holds. */
+export interface Page {
+  /** Something was refused: there is more than the page holds. */
   readonly hasMore: boolean
-  /** False where the row is one too many, or too large to stand beside those before it. */
-  take(row: Row): boolean
+  /** Whether a row of so many bytes still belongs to it: false where it is one too many, or too large beside those before. */
+  takes(bytes: number): boolean
 }
 
-/** `sizeOf`: in characters. */
-export function createPage<Row>(options: { limit: number; sizeOf: (row: Row) => number }): PageRows<Row> {
-  const { limit, sizeOf } = options
-  const rows: Row[] = []
+export function createPage(limit: number): Page {
+  let count = 0
   let size = 0
   let hasMore = false
   return {
-    rows,
     get hasMore() {
       return hasMore
     },
-    take(row) {
-      size += sizeOf(row)
-      hasMore = rows.length === limit || (rows.length > 0 && size > maxPageChars)
-      if (!hasMore) rows.push(row)
+    takes(bytes) {
+      size += bytes
+      hasMore = count === limit || (count > 0 && size > maxPageBytes)
+      if (!hasMore) count++
       return !hasMore
     },
   }
-}
-
-/** The characters of a row's texts. */
-export function textSize(row: readonly unknown[]): number {
-  let size = 0
-  for (const column of row) if (typeof column === 'string') size += column.length
-  return size
 }
