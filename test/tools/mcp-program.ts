@@ -139,6 +139,7 @@ const requests: Record<string, (id: number | string, params: Record<string, unkn
     }),
   'tools/list'(id, { cursor }) {
     lists++
+    if (process.env['MODE'] === 'early' && lists === 1) send({ method: 'notifications/tools/list_changed' })
     // For ever the same page, under ever new cursors.
     if (process.env['MODE'] === 'endless') {
       const listed = [{ name: `tool${lists}`, inputSchema: anyObject }]

@@ -211,3 +211,13 @@ test('a process that has closed its sources ends by itself', async () => {
   expect(await child.exited).toEqual({ code: 0, signal: null })
   expect(child.output()).toContain('closed with 10')
 })
+
+test('a server that says during its first list that its tools are others is asked again', async () => {
+  const source = openSource({
+    command: process.execPath,
+    args: [program],
+    env: { MODE: 'early', PAGE: '100' },
+  })
+  await source.logged('mcp server listed its tools again')
+  expect(await source.call('lists')).toBe('2')
+})

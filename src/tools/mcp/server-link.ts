@@ -41,6 +41,8 @@ export class ServerLink {
   #failures = 0
   #isLegacyProgram = false
   #listing: { connection: Connection; again: boolean } | undefined
+  /** Said that its tools are others before its first list had been read. */
+  #changedEarly: Connection | undefined
   /** No list is read again before. */
   #nextListAt = -Infinity
   /** Somebody waits for the server: the pause between tries is cut short. */
@@ -118,10 +120,13 @@ export class ServerLink {
       const { protocol, pid } = connection
       const fields = { server: settings.name, protocol, tools: list.tools.length, ...(pid ? { pid } : {}) }
       logger.info(fields, 'mcp server connected')
+      if (this.#changedEarly === connection) void this.#refresh(connection) // never rejects
       return connection
     } catch (error) {
       await connection.close()
       throw error
+    } finally {
+      this.#changedEarly = undefined
     }
   }
 
@@ -167,7 +172,10 @@ export class ServerLink {
 
   /** One at a time and with pauses; what changes meanwhile is read again after it. */
   async #refresh(connection: Connection): Promise<void> {
-    if (connection !== this.#current) return
+    if (connection !== this.#current) {
+      this.#changedEarly = connection
+      return
+    }
     if (this.#listing?.connection === connection) {
       this.#listing.again = true
       return
