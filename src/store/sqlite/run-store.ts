@@ -204,7 +204,7 @@ function createList(reader: Reader): Store['runs']['list'] {
     columns: runColumns,
     narrowest: 'conversation_id',
     toRecord: toRunRecord,
-    sizeBeside: (row) => answerSize.get(row[0], row[20]) ?? 0,
+    sizeBeside: (row) => (row[20] === '[]' ? 0 : (answerSize.get(row[0], row[20]) ?? 0)),
   })
   return async (scope, input) =>
     list(scope, input, [
