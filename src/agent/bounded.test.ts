@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { sharing, TookTooLong, within } from './bounded.ts'
+import { sharing, TookTooLong, turn, within } from './bounded.ts'
 
 test('gives what the function gives, itself', () => {
   const value = { a: 1 }
@@ -45,4 +45,21 @@ test('what shares a time has no more than what is left of it, and is not begun w
   expect(begun).toBe(false)
   // Outside of it time is as long as ever.
   expect(within(1_000, () => 'still here')).toBe('still here')
+})
+
+test('many that take long have a turn each, with others in between', async () => {
+  const slow = () => within(15, () => /^(a+)+$/.test(`${'a'.repeat(60)}!`))
+  const seen: string[] = []
+  const worker = async () => {
+    await turn()
+    seen.push('work')
+    setImmediate(() => seen.push('other'))
+    expect(slow).toThrow(TookTooLong)
+  }
+  expect(slow).toThrow(TookTooLong)
+  await Promise.all([worker(), worker(), worker()])
+  expect(seen).toEqual(['work', 'other', 'work', 'other', 'work'])
+  while (turn()) await turn()
+  within(1_000, () => 'quick')
+  expect(turn()).toBeUndefined()
 })

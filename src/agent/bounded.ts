@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { createContext, Script, type Context } from 'node:vm'
 
 /** The call took longer than it may. */
@@ -54,8 +55,33 @@ export function within<T>(ms: number, task: () => T): T {
   } finally {
     place.task = undefined
     isBusy = false
-    if (shared) shared.ms -= performance.now() - start
+    const took = performance.now() - start
+    if (shared) shared.ms -= took
+    if (took >= maxTurnMs && !lastTurn) void queueTurn()
   }
+}
+
+/** Beyond it others go on before the next work. */
+const maxTurnMs = 10
+
+let lastTurn: Promise<void> | undefined
+
+/**
+ * Before work of which there may be much at once: nothing to wait for, or where such work has just taken long, a turn of its
+ * own. Other events are handled between two turns.
+ */
+export function turn(): Promise<void> | undefined {
+  return lastTurn && queueTurn()
+}
+
+function queueTurn(): Promise<void> {
+  const mine: Promise<void> = (lastTurn ?? Promise.resolve())
+    .then(() => setImmediate())
+    .then(() => {
+      if (lastTurn === mine) lastTurn = undefined
+    })
+  lastTurn = mine
+  return mine
 }
 
 /** Not by `instanceof`: it is an error of the other realm. */

@@ -1,9 +1,8 @@
-import { setImmediate } from 'node:timers/promises'
 import type { ErrorCode } from '../errors.ts'
 import type { ToolCallItem } from '../items.ts'
 import { logFault } from '../logger.ts'
 import { callAuthor } from './author-code.ts'
-import { sharing, type TimeLeft } from './bounded.ts'
+import { sharing, turn, type TimeLeft } from './bounded.ts'
 import type { CallApproval, RunContext } from './context.ts'
 import { cutEnd } from './cut-text.ts'
 import type { Agent, AnyTool, ApprovalContext } from './definitions.ts'
@@ -35,9 +34,6 @@ export type CallPlan = PlacedCall &
 /** What the checks of one reply may take together, of those that may take long. */
 const maxChecksMs = 500
 
-/** Beyond it others have a turn before the next check. */
-const maxTurnMs = 10
-
 /**
  * Decides about each call that has no result: prepare (does the tool exist, do the arguments fit), then authorise (does it
  * need a person's word, was it started by a holder that died). Nothing runs here. Never rejects: where a run is interrupted
@@ -55,14 +51,12 @@ type Tools = ReadonlyMap<string, AnyTool>
 
 async function planAll(context: RunContext, calls: readonly PlacedCall[], tools: Tools): Promise<CallPlan[]> {
   const time: TimeLeft = { ms: maxChecksMs }
-  let before = time.ms
   const plans: Promise<CallPlan>[] = []
   for (const placed of calls) {
+    // Only for those that come after a check that may take long: others have nothing to do with it.
+    if (time.ms < maxChecksMs) await turn()
     const plan = planCall(context, placed, { tools, time })
     plans.push(plan.catch((error: unknown) => planUnchecked(context, placed, error)))
-    if (before - time.ms < maxTurnMs) continue
-    await setImmediate()
-    before = time.ms
   }
   return Promise.all(plans)
 }

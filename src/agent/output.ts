@@ -5,7 +5,7 @@ import { textOf, type Item, type NoteItem } from '../items.ts'
 import { countJson } from '../json-count.ts'
 import { maxJsonDepth, nestsDeeperThan } from '../json-depth.ts'
 import { authorFault, callAuthor } from './author-code.ts'
-import { TookTooLong, within } from './bounded.ts'
+import { TookTooLong, turn, within } from './bounded.ts'
 import type { RunContext } from './context.ts'
 import { cutEnd } from './cut-text.ts'
 import type { JsonSchema, Output } from './definitions.ts'
@@ -98,6 +98,8 @@ export async function checkAnswer(
   if (!read.ok) return { ...read, cut }
   // The beginning of a number is a number, too.
   if (cut && typeof read.value === 'number') return { ok: false, message: 'It is not whole.', cut }
+  // Any schema may come with a request, any number of them at once, and each may use up its time.
+  if (context.options.output_schema) await turn()
   const parsed = await callAuthor(context.signal, () => output.parse(read.value))
   if (!parsed.ok) return { ...parsed, cut }
   assertJson(parsed.value)
