@@ -13,7 +13,6 @@ import {
   userMessage,
   type EngineUnderTestOptions,
 } from '../agent/engine-under-test.ts'
-import { createLogCapture } from '../agent/log-capture.ts'
 
 const conversation = { session: 's' }
 const gated = tool({ name: 'gated', description: 'Asks.', approval: 'required', execute: () => 'done' })
