@@ -8,11 +8,13 @@ export type FixtureMessage =
   | { kind: 'hold'; name: string }
   /** The model was asked. */
   | { kind: 'request'; items: readonly Item[] }
+  /** All that was to tell before the question has been told. */
+  | { kind: 'told' }
   | { kind: 'decided'; approvalId: string; error: string | null }
 
 /** What the test tells the fixture. */
 export type TestMessage =
-  { kind: 'release'; name: string } | ({ kind: 'decide'; approvalId: string } & Decision)
+  { kind: 'release'; name: string } | { kind: 'tell' } | ({ kind: 'decide'; approvalId: string } & Decision)
 
 export type Decision = { decision: 'approve' | 'reject' } | { decision: 'answer'; answer: unknown }
 
@@ -33,6 +35,7 @@ export function tell(message: FixtureMessage): void {
 const released = new Set(process.env.FIXTURE_RELEASED?.split(','))
 const waiting = new Map<string, (() => void)[]>()
 process.on('message', (message: TestMessage) => {
+  if (message.kind === 'tell') tell({ kind: 'told' })
   if (message.kind !== 'release') return
   released.add(message.name)
   for (const go of waiting.get(message.name) ?? []) go()

@@ -26,8 +26,8 @@ export interface ServerProcess {
   /** Resolves when the fixture stands at this place. */
   held(name: string): Promise<void>
   release(name: string): void
-  /** What the puppet's model was asked, in order. */
-  readonly requests: readonly (readonly Item[])[]
+  /** What the puppet's model was asked last. What clients saw of the run may be here before it: so it is waited for. */
+  lastRequest(): Promise<readonly Item[]>
   /** Resolves with the error's code, or null. Rejects when the process ends before it has answered. */
   decide(approvalId: string, decision: 'approve' | 'reject' | Decision): Promise<string | null>
   /** Resolves when the process is gone. */
@@ -93,7 +93,8 @@ function watchOutput(child: ChildProcess, exited: ServerProcess['exited']) {
 }
 
 function createLink(child: ChildProcess, exited: ServerProcess['exited']) {
-  const requests: (readonly Item[])[] = []
+  let asked: readonly Item[] = []
+  let told: (() => void)[] = []
   const places = new Map<string, { reached: Promise<void>; reach: () => void }>()
   // Two may decide about the same approval at the same time; answers come in the order of the questions.
   const decisions = new Map<string, ((error: string | null) => void)[]>()
@@ -110,7 +111,8 @@ function createLink(child: ChildProcess, exited: ServerProcess['exited']) {
   }
   child.on('message', (message: FixtureMessage) => {
     if (message.kind === 'hold') place(message.name).reach()
-    else if (message.kind === 'request') requests.push(message.items)
+    else if (message.kind === 'request') asked = message.items
+    else if (message.kind === 'told') told.shift()?.()
     else decisions.get(message.approvalId)?.shift()?.(message.error)
   })
   const send = (message: TestMessage) => {
@@ -122,7 +124,14 @@ function createLink(child: ChildProcess, exited: ServerProcess['exited']) {
     throw new Error(`the server ended (${code ?? signal}) before ${what}`)
   }
   return {
-    requests,
+    async lastRequest() {
+      const all = new Promise<void>((resolve) => {
+        told = [...told, resolve]
+      })
+      send({ kind: 'tell' })
+      await Promise.race([all, failWhenGone('it had told all')])
+      return asked
+    },
     held: (name: string) => Promise.race([place(name).reached, failWhenGone(`it came to ${name}`)]),
     release: (name: string) => send({ kind: 'release', name }),
     decide(approvalId: string, decision: 'approve' | 'reject' | Decision) {

@@ -158,7 +158,7 @@ describe('a server killed while one of two parallel calls has its result and the
       expect(more).toEqual([])
       expect(after).toMatchObject({ key: before!.key, run: runId })
       expect(before!.key).not.toBe(callsOf('done')[0]!.key)
-      expectPaired(second.process.requests.at(-1)!)
+      expectPaired(await second.process.lastRequest())
     },
   )
 
@@ -188,7 +188,7 @@ describe('a server killed while one of two parallel calls has its result and the
     expect(result.output).toContain('may have taken effect')
     expect(callsOf('open')).toHaveLength(1)
     expect(callsOf('done')).toHaveLength(1)
-    expectPaired(second.process.requests.at(-1)!)
+    expectPaired(await second.process.lastRequest())
   })
 
   test('asks again when the approved second try is killed as well: an approval is good for one start', async () => {
@@ -266,7 +266,7 @@ describe('a server killed while a run does not run', () => {
     const frames = await readWhole({ url: second.url, runId: queued })
     expect(frames.at(-1)?.event).toMatchObject({ type: 'run.end', status: 'completed' })
     // It waited for the one before it, and knows what that said.
-    const request = second.process.requests.at(-1)!
+    const request = await second.process.lastRequest()
     expect(request.flatMap((item) => (item.type === 'message' ? [item.role] : []))).toEqual([
       'user',
       'assistant',
@@ -310,7 +310,7 @@ describe('a run that ends its process again and again', () => {
     const next = await create(server, { steps: [{ text: ['I go on.'] }] }, 'unlucky')
     const after = await readWhole({ url: server.url, runId: next })
     expect(after.at(-1)?.event).toMatchObject({ type: 'run.end', status: 'completed' })
-    const request = server.process.requests.at(-1)!
+    const request = await server.process.lastRequest()
     expectPaired(request)
     expect(request.find((item) => item.type === 'tool_result')).toMatchObject({
       error: { code: 'outcome_unknown' },
