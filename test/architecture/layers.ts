@@ -5,7 +5,7 @@
 const layers = [
   [
     'leaf',
-    /^(?:errors|ids|clock|config|headers|json-count|json-depth|logger|parse-definition|prompt-reads|secrets|version)\.ts$/,
+    /^(?:errors|ids|clock|config|cut-bytes|headers|json-count|json-depth|logger|parse-definition|prompt-reads|secrets|version)\.ts$/,
   ],
   ['vocabulary', /^(?:events|items|run-state)\.ts$/],
   [

@@ -1,3 +1,4 @@
+import { cutBytes } from '../../cut-bytes.ts'
 import { AppError } from '../../errors.ts'
 import { maxErrorBytes, maxLineBytes, maxReplyBytes } from '../reply-limits.ts'
 
@@ -12,19 +13,8 @@ const carriageReturn = 0x0d
 export function boundedResponse(response: Response): Response {
   const { body, ok, status, statusText, headers } = response
   if (!body) return response
-  const bounded = body.pipeThrough(ok ? replyBounds() : refusalBounds())
+  const bounded = body.pipeThrough(ok ? replyBounds() : cutBytes(maxErrorBytes))
   return new Response(bounded, { status, statusText, headers })
-}
-
-function refusalBounds(): TransformStream<Uint8Array, Uint8Array> {
-  let left = maxErrorBytes
-  return new TransformStream({
-    transform(chunk, controller) {
-      controller.enqueue(chunk.subarray(0, left))
-      left -= chunk.length
-      if (left <= 0) controller.terminate()
-    },
-  })
 }
 
 function replyBounds(): TransformStream<Uint8Array, Uint8Array> {

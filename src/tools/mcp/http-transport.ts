@@ -4,6 +4,7 @@ import type {
   StreamableHTTPClientTransport,
   TransportSendOptions,
 } from '@modelcontextprotocol/client'
+import { cutBytes } from '../../cut-bytes.ts'
 import { currentExchange } from './active-call.ts'
 import type { HttpTarget } from './options.ts'
 import type { Sdk } from './sdk.ts'
@@ -71,20 +72,9 @@ const boundedFetch: FetchLike = async (url, init) => {
 type ByteBound = TransformStream<Uint8Array, Uint8Array>
 
 function boundOf({ ok }: Response, method: string | undefined): ByteBound {
-  if (!ok) return refusalBound()
+  if (!ok) return cutBytes(maxRefusalBytes)
   // It lives as long as the connection.
   return method === 'GET' ? eventBound() : answerBound()
-}
-
-function refusalBound(): ByteBound {
-  let left = maxRefusalBytes
-  return new TransformStream({
-    transform(chunk, controller) {
-      controller.enqueue(chunk.subarray(0, left))
-      left -= chunk.byteLength
-      if (left <= 0) controller.terminate()
-    },
-  })
 }
 
 function answerBound(): ByteBound {
