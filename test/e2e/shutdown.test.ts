@@ -78,16 +78,19 @@ function readOn(server: CliServer, runId: string, after: number): Promise<Readin
   })
 }
 
+/** Says a word, and the rest when it may. */
+function replyUntil(until: Promise<void>) {
+  return streamReply({
+    text: ['So far', ' and on.'],
+    before: (i) => (i === 0 ? undefined : { type: 'wait', until }),
+  })
+}
+
 describe('SIGTERM while a run streams', () => {
   test('refuses new runs, lets this one finish, and ends well', async () => {
     const server = await start()
     const gate = deferred()
-    upstream.reply(
-      streamReply({
-        text: ['So far', ' and on.'],
-        before: (i) => (i === 0 ? undefined : { type: 'wait', until: gate.promise }),
-      }),
-    )
+    upstream.reply(replyUntil(gate.promise))
     const { begun, reading } = streamRun(server)
     await begun
     server.signal('SIGTERM')
@@ -172,12 +175,7 @@ describe('SIGTERM while a run streams', () => {
   test('is one signal where it comes twice in a moment, as npm passes on what a terminal has sent already', async () => {
     const server = await start()
     const gate = deferred()
-    upstream.reply(
-      streamReply({
-        text: ['So far', ' and on.'],
-        before: (i) => (i === 0 ? undefined : { type: 'wait', until: gate.promise }),
-      }),
-    )
+    upstream.reply(replyUntil(gate.promise))
     const { begun, reading } = streamRun(server)
     await begun
     server.signal('SIGINT')
